@@ -1,0 +1,86 @@
+"""The one tree of errors. A message says what failed, on which file, and what to do about it."""
+
+from __future__ import annotations
+
+
+class Dp2Error(Exception):
+    """Base of every error that dp2 raises on purpose.
+
+    `exit_code` is what the command line exits with when nothing catches the error earlier.
+    """
+
+    exit_code = 1
+
+
+class UsageError(Dp2Error):
+    """The caller asked for something that cannot be: a wrong option, path or combination."""
+
+    exit_code = 2
+
+
+class ConfigError(UsageError):
+    """A configuration file or an override cannot be read or has no such key."""
+
+
+class MediaError(Dp2Error):
+    """Something about an input or output file."""
+
+
+class UnreadableMedia(MediaError):
+    """A file cannot be decoded, or not to its end."""
+
+
+class UnsupportedMedia(MediaError):
+    """A file is of a kind, size or layout that dp2 does not process."""
+
+
+class OutputError(MediaError):
+    """The result cannot be written. Nothing is left behind under the output's name."""
+
+
+class DetectionError(Dp2Error):
+    """A detector failed on a frame; the frame must not be written out."""
+
+
+class DetectionFileError(MediaError):
+    """A file of stored detections is malformed or belongs to other media."""
+
+
+class SynthesisError(Dp2Error):
+    """A region could not be made unrecognisable by any synthesizer, the fallback included."""
+
+
+class EngineError(Dp2Error):
+    """An inference engine, execution provider or device is missing or failed."""
+
+
+class WeightsError(Dp2Error):
+    """Base of errors about published checkpoints."""
+
+
+class MissingWeights(WeightsError):
+    """A checkpoint is not on this machine and cannot be fetched."""
+
+
+class DownloadError(WeightsError):
+    """A download failed on every mirror, or was refused."""
+
+
+class ChecksumMismatch(WeightsError):
+    """A file does not have the checksum that the registry names."""
+
+
+class UnsafeCheckpoint(WeightsError):
+    """A checkpoint holds something other than tensors; it was not executed."""
+
+
+class CheckpointMismatch(WeightsError):
+    """The keys or shapes of a checkpoint differ from the network's."""
+
+
+class TrackingError(Dp2Error):
+    """The tracker was fed frames out of order or boxes it cannot use."""
+
+
+class DisplayError(Dp2Error):
+    """A preview window cannot be opened."""

@@ -1,0 +1,72 @@
+"""What the stages promise each other. An implementation is any object that fits; there is no base class."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol, runtime_checkable
+
+from dp2.types import Detections, Frame, Image, Job, Patch, Reach, Refusal, Region
+
+
+@runtime_checkable
+class Detector(Protocol):
+    """Finds things of one or several kinds in a batch of frames."""
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds that results carry, always in this order."""
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Everything that decides the results, as JSON-able values: the key of the detection cache."""
+
+    def __call__(self, images: Sequence[Image], *, relax: float = 1.0) -> list[tuple[Detections, ...]]:
+        """Detect in frames, which may differ in size.
+
+        Args:
+            images: (H, W, 3) uint8 RGB each.
+            relax: factor in (0, 1] on the score threshold. What only passes because of it comes with
+                `Origin.WEAK`: a tracker may continue a track with it.
+
+        Returns:
+            for every frame one `Detections` a kind, in the order of `kinds`; empty ones included.
+
+        Raises:
+            DetectionError: inference failed; the frames must not be written out.
+        """
+
+
+class Tracker(Protocol):
+    """Gives ids to detections of a stream and fills gaps. Looks ahead by a bounded number of frames."""
+
+    def update(self, detections: Sequence[Detections], frame: Frame) -> Iterator[tuple[Detections, ...]]:
+        """Feed the next frame; yields the finished detections of zero or more earlier frames, in order."""
+
+    def flush(self) -> Iterator[tuple[Detections, ...]]:
+        """The stream has ended: yields what is still held back."""
+
+
+class Synthesizer(Protocol):
+    """Makes new pixels for regions."""
+
+    def reach(self, region: Region, height: int, width: int) -> Reach:
+        """Where in a frame of that size this region is looked at and changed."""
+
+    def synthesize(self, jobs: Sequence[Job], seed: int) -> list[Patch | Refusal]:
+        """New pixels for each job, in order. Jobs of one call never reach into each other's changes."""
+
+
+class Source(Protocol):
+    """A stream of frames."""
+
+    def __iter__(self) -> Iterator[Frame]: ...
+
+
+class Sink(Protocol):
+    """Takes finished frames. Only `finish` makes the output visible; leaving without it discards everything."""
+
+    def write(self, frame: Frame) -> None: ...
+
+    def finish(self) -> None: ...
+
+    def discard(self) -> None: ...

@@ -1,0 +1,249 @@
+"""The nouns that flow through the stages: frames, detections, regions, patches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from enum import IntEnum
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Image = NDArray[np.uint8]  # (H, W, 3) RGB
+Box = tuple[int, int, int, int]  # x0, y0, x1, y1 in pixels, half-open
+
+FACE = "face"
+PERSON = "person"
+PERSON_SURFACE = "person_surface"
+VEHICLE = "vehicle"
+PLATE = "plate"
+
+
+class Origin(IntEnum):
+    """Where a detection comes from."""
+
+    DETECTED = 0  # the detector is sure enough of it
+    WEAK = 1  # below the detector's threshold: may only continue a track, never starts one
+    FILLED = 2  # no detection in this frame; the tracker put it there
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One picture of a stream.
+
+    Attributes:
+        image: (H, W, 3) uint8 RGB.
+        index: position in the stream, from 0.
+        time: exact presentation time in seconds.
+        duration: exact display time in seconds, or None where the container does not say.
+    """
+
+    image: Image
+    index: int = 0
+    time: Fraction = Fraction(0)
+    duration: Fraction | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Detections:
+    """What one detector family found in one frame: parallel arrays, checked when built.
+
+    Attributes:
+        kind: what the boxes hold: face, person, person_surface, vehicle, plate, or a name of your own.
+        boxes: (N, 4) float32, x0 y0 x1 y1 in pixels; may leave the frame.
+        scores: (N,) float32 in [0, 1].
+        keypoints: (N, K, 3) float32: x, y in pixels and a confidence; or None.
+        masks: (N, H, W) bool over the whole frame, True on the object; or None.
+        surface: (N, S, S) int32: nearest body-surface vertex of each cell of the box, -1 = background; or None.
+        track_ids: (N,) int64, -1 = no track; or None before tracking.
+        origin: (N,) uint8 of `Origin`.
+
+    Raises:
+        ValueError: lengths, shapes or values do not fit.
+    """
+
+    kind: str
+    boxes: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    keypoints: NDArray[np.float32] | None = None
+    masks: NDArray[np.bool_] | None = None
+    surface: NDArray[np.int32] | None = None
+    track_ids: NDArray[np.int64] | None = None
+    origin: NDArray[np.uint8] | None = None
+
+    def __post_init__(self) -> None:
+        def put(name: str, value: Any, dtype: Any) -> None:
+            array = np.ascontiguousarray(value, dtype=dtype)
+            array = array.view()
+            array.flags.writeable = False
+            object.__setattr__(self, name, array)
+
+        put("boxes", np.asarray(self.boxes, np.float32).reshape(-1, 4), np.float32)
+        put("scores", np.asarray(self.scores, np.float32).reshape(-1), np.float32)
+        if self.origin is None:
+            object.__setattr__(self, "origin", np.zeros(len(self.scores), np.uint8))
+        for name, dtype in _OPTIONAL.items():
+            value = getattr(self, name)
+            if value is not None:
+                put(name, value, dtype)
+        self._check()
+
+    def _check(self) -> None:
+        count = len(self.boxes)
+        for name in ("scores", *_OPTIONAL):
+            value = getattr(self, name)
+            if value is not None and len(value) != count:
+                raise ValueError(f"{name} has {len(value)} rows, boxes {count}")
+        if self.keypoints is not None and (self.keypoints.ndim != 3 or self.keypoints.shape[2] != 3):
+            raise ValueError(f"keypoints must be (N, K, 3), not {self.keypoints.shape}")
+        for name in ("masks", "surface"):
+            value = getattr(self, name)
+            if value is not None and value.ndim != 3:
+                raise ValueError(f"{name} must have three axes, not {value.shape}")
+        if not np.isfinite(self.boxes).all() or not np.isfinite(self.scores).all():
+            raise ValueError("boxes and scores must be finite")
+        if (self.boxes[:, 2:] < self.boxes[:, :2]).any():
+            raise ValueError("a box has x1 < x0 or y1 < y0")
+
+    @classmethod
+    def empty(cls, kind: str) -> Detections:
+        """No detections of this kind."""
+        return cls(kind, np.zeros((0, 4), np.float32), np.zeros(0, np.float32))
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Detections]) -> Detections:
+        """All rows of several detections of one kind; an optional array stays only if every part has it."""
+        if not parts:
+            raise ValueError("nothing to concatenate")
+        kinds = {part.kind for part in parts}
+        if len(kinds) > 1:
+            raise ValueError(f"cannot concatenate different kinds: {sorted(kinds)}")
+        filled = [part for part in parts if len(part)] or [parts[0]]
+        arrays: dict[str, Any] = {}
+        for name in ("boxes", "scores", *_OPTIONAL):
+            values = [getattr(part, name) for part in filled]
+            arrays[name] = None if any(v is None for v in values) else np.concatenate(values)
+        return cls(filled[0].kind, **arrays)
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+    def __getitem__(self, index: Any) -> Detections:
+        """Rows by mask, slice or index array; an integer gives one row."""
+        if isinstance(index, (int, np.integer)):
+            index = [int(index)]
+        arrays = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "kind"}
+        return Detections(self.kind, **{k: None if v is None else v[index] for k, v in arrays.items()})
+
+    def with_(self, **changes: Any) -> Detections:
+        """A copy with some arrays replaced."""
+        return replace(self, **changes)
+
+    @property
+    def confirmed(self) -> Detections:
+        """The rows that are to be acted on: all but the weak ones."""
+        sure = self.origins != Origin.WEAK
+        return self if sure.all() else self[sure]
+
+    @property
+    def origins(self) -> NDArray[np.uint8]:
+        """(N,) uint8 of `Origin`; everything counts as detected where nothing else was said."""
+        return np.zeros(len(self), np.uint8) if self.origin is None else self.origin
+
+
+_OPTIONAL: Mapping[str, Any] = {
+    "keypoints": np.float32,
+    "masks": np.bool_,
+    "surface": np.int32,
+    "track_ids": np.int64,
+    "origin": np.uint8,
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Region:
+    """One thing to be made unrecognisable in one frame: a row of `Detections` with its identity.
+
+    Attributes:
+        kind: as in `Detections`.
+        box: (4,) float32 x0 y0 x1 y1 in pixels; may leave the frame.
+        score: in [0, 1].
+        identity: from which latents are drawn: a track, a matched person, or the place in its picture.
+        mask: (H, W) bool over the whole frame, or None.
+        keypoints: (K, 3) float32, or None.
+        surface: (S, S) int32 vertex of each cell of the box, -1 = background, or None.
+    """
+
+    kind: str
+    box: NDArray[np.float32]
+    score: float
+    identity: int
+    mask: NDArray[np.bool_] | None = None
+    keypoints: NDArray[np.float32] | None = None
+    surface: NDArray[np.int32] | None = None
+
+    @property
+    def area(self) -> float:
+        """Of the box, in pixels."""
+        return float((self.box[2] - self.box[0]) * (self.box[3] - self.box[1]))
+
+
+def regions(detections: Detections) -> Iterator[Region]:
+    """The rows of `detections`; without a track, a row's place in the picture is its identity."""
+    for row in range(len(detections)):
+        track = -1 if detections.track_ids is None else int(detections.track_ids[row])
+        yield Region(
+            kind=detections.kind,
+            box=detections.boxes[row],
+            score=float(detections.scores[row]),
+            identity=track if track >= 0 else row,
+            mask=None if detections.masks is None else detections.masks[row],
+            keypoints=None if detections.keypoints is None else detections.keypoints[row],
+            surface=None if detections.surface is None else detections.surface[row],
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Patch:
+    """New pixels for a rectangle of a frame.
+
+    Attributes:
+        x, y: top left corner; the rectangle lies inside the frame.
+        pixels: (h, w, 3) uint8 RGB.
+        alpha: (h, w) float32 in [0, 1]: 1 = replaced, 0 = left as it was.
+    """
+
+    x: int
+    y: int
+    pixels: Image
+    alpha: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A synthesizer cannot serve a region; classic redaction takes over."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Job:
+    """A region to be synthesized on a canvas.
+
+    Attributes:
+        canvas: (H, W, 3) uint8 RGB, regions painted earlier are already anonymized in it; not to be written to.
+        region: what to replace.
+    """
+
+    canvas: Image
+    region: Region
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Which pixels of a frame a synthesizer looks at and which it may change for one region; clipped to the frame."""
+
+    view: Box
+    write: Box
