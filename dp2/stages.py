@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
+from numpy.typing import NDArray
+
 from dp2.types import Detections, Frame, Image, Job, Patch, Reach, Refusal, Region
 
 
@@ -44,6 +47,13 @@ class Tracker(Protocol):
 
     def flush(self) -> Iterator[tuple[Detections, ...]]:
         """The stream has ended: yields what is still held back."""
+
+
+class Chooser(Protocol):
+    """Decides who is left as he is. Unsure means anonymize."""
+
+    def __call__(self, frame: Frame, detections: Detections) -> NDArray[np.bool_]:
+        """(N,) bool for the rows of `detections`: True = keep these pixels untouched."""
 
 
 class Synthesizer(Protocol):
