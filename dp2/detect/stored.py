@@ -1,0 +1,142 @@
+"""Files of detections (JSON lines, see `records`): written while a run goes, read in place of a detector, cached."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from dp2.detect.records import from_records, to_records
+from dp2.errors import DetectionFileError
+from dp2.types import Detections, Frame
+
+SCHEMA = "dp2.detections/1"
+
+
+class DetectionWriter:
+    """Appends frames to an open text file."""
+
+    def __init__(self, file: IO[str]) -> None:
+        self._file = file
+        self._file.write(json.dumps({"schema": SCHEMA}) + "\n")
+
+    def write(self, media: str, frame: Frame, detections: Sequence[Detections]) -> None:
+        """One line for one frame."""
+        height, width = frame.image.shape[:2]
+        line = {
+            "media": media,
+            "frame": frame.index,
+            "time": round(float(frame.time), 6),
+            "width": width,
+            "height": height,
+            "detections": to_records(detections),
+        }
+        self._file.write(json.dumps(line) + "\n")
+
+
+class StoredDetections:
+    """A file of detections, looked up by medium and frame.
+
+    Only the places of the lines are held in memory; a line is read when its frame comes.
+
+    Raises:
+        DetectionFileError: the file is not of the schema.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lines: dict[tuple[str, int], int] = {}
+        try:
+            self._file = path.open("rb")
+        except OSError as error:
+            raise DetectionFileError(f"{path}: cannot be read ({error.strerror}).") from error
+        self._index()
+
+    def media(self) -> list[str]:
+        """Names of the media in the file, in order."""
+        return list(dict.fromkeys(medium for medium, _ in self._lines))
+
+    def resolve(self, path: Path) -> str:
+        """The name under which the file knows an input: its path, else its bare name if that is unique.
+
+        Raises:
+            DetectionFileError: it does not know it, or several of that name.
+        """
+        names = self.media()
+        if str(path) in names:
+            return str(path)
+        same = [name for name in names if Path(name).name == path.name]
+        if len(same) == 1:
+            return same[0]
+        what = f"several media are called {path.name}" if same else f"there are no detections for {path.name}"
+        raise DetectionFileError(f"{self.path}: {what}; it knows {', '.join(names[:5]) or 'none'}.")
+
+    def lookup(self, medium: str, frame: Frame, kinds: Sequence[str]) -> tuple[Detections, ...]:
+        """The detections of one frame.
+
+        Raises:
+            DetectionFileError: no line for the frame (an empty list must be said), another frame size, malformed.
+        """
+        height, width = frame.image.shape[:2]
+        offset = self._lines.get((medium, frame.index))
+        if offset is None:
+            raise DetectionFileError(
+                f'{self.path}: no line for frame {frame.index} of {medium}; for nobody there write "detections": [].'
+            )
+        self._file.seek(offset)
+        record = json.loads(self._file.readline())
+        size = (record.get("width", width), record.get("height", height))
+        where = f"{self.path}, frame {frame.index} of {medium}"
+        if size != (width, height):
+            raise DetectionFileError(f"{where}: {size[0]}x{size[1]} there, {width}x{height} in the input.")
+        return from_records(record.get("detections", []), kinds, height, width, where)
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _index(self) -> None:
+        offset = 0
+        for number, line in enumerate(self._file, 1):
+            start, offset = offset, offset + len(line)
+            if not line.strip():
+                continue
+            try:
+                record = json.loads(line)
+                if "schema" in record:
+                    self._check_schema(record["schema"])
+                    continue
+                self._lines[str(record["media"]), int(record["frame"])] = start
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                raise DetectionFileError(
+                    f'{self.path}, line {number}: not a frame line ({{"media", "frame", "detections"}}).'
+                ) from error
+
+    def _check_schema(self, schema: Any) -> None:
+        if schema != SCHEMA:
+            raise DetectionFileError(f"{self.path}: schema {schema!r} is not {SCHEMA}.")
+
+
+def cache_key(path: Path, settings: dict[str, Any]) -> str:
+    """SHA-256 over a file's content and every setting that decides its detections."""
+    with path.open("rb") as file:
+        content = hashlib.file_digest(file, "sha256").hexdigest()
+    canonical = json.dumps({"schema": SCHEMA, "content": content, **settings}, sort_keys=True, default=_plain)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def cache_folder() -> Path:
+    """Where cached detections lie: `DP2_HOME/detections`, by default below the user's cache folder."""
+    home = os.environ.get("DP2_HOME")
+    root = Path(home) if home else Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "dp2"
+    return root / "detections"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    return str(value)
