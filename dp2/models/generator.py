@@ -1,0 +1,88 @@
+"""What every generator promises the synthesizer. An implementation is any module that fits; there is no base class."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from torch import Tensor
+
+from dp2.errors import UsageError
+
+EMBEDDING = "embedding"
+KEYPOINTS = "keypoints"
+JOINT_MAP = "joint_map"
+
+
+class Generator(Protocol):
+    """Paints new content where the mask is 0.
+
+    Attributes:
+        z_channels: length of the latent z.
+        resolution: (height, width) in pixels of everything it takes and gives.
+        conditions: which of embedding, keypoints, joint_map its `forward` needs beyond picture and mask.
+    """
+
+    z_channels: int
+    resolution: tuple[int, int]
+    conditions: tuple[str, ...]
+
+    def style(self, z: Tensor, *, truncation: float | None = None, center_index: Tensor | None = None) -> Tensor:
+        """Map latents to styles, always in float32, also under autocast.
+
+        Args:
+            z: (N, z_channels) float32, standard normal.
+            truncation: in [0, 1], clamped: 1 or None = as drawn, 0 = the average style or centre.
+            center_index: (N,) int64: multi-modal truncation towards these rows of the checkpoint's `w_centers`,
+                modulo their number; None = towards the average style.
+
+        Returns:
+            (N, w_channels) float32. A generator without a style space gives back z and ignores the rest.
+
+        Raises:
+            UsageError: `center_index` is given and the generator holds no centres.
+        """
+
+    def set_w_centers(self, centers: Tensor) -> None:
+        """Hold the centres of multi-modal truncation, (M, w_channels) float32; never part of the state dict."""
+
+    def __call__(
+        self,
+        condition: Tensor,
+        mask: Tensor,
+        *,
+        w: Tensor | None = None,
+        z: Tensor | None = None,
+        embedding: Tensor | None = None,
+        keypoints: Tensor | None = None,
+        joint_map: Tensor | None = None,
+    ) -> Tensor:
+        """Inpaint a batch.
+
+        Args:
+            condition: (N, 3, H, W) float32 RGB in [-1, 1], 0 where the mask is 0.
+            mask: (N, 1, H, W) float32: 1 = keep, 0 = paint.
+            w: (N, w_channels) from `style`; give this or z.
+            z: (N, z_channels): `style` is applied without truncation.
+            embedding: (N, E + 1, H, W) float32: E surface coordinates of each pixel, 0 off the body; last the body
+                mask, 1 = body.
+            keypoints: (N, K, 3) float32: x, y as fractions of the crop, and visibility.
+            joint_map: (N, 1, H, W): 0 = none, k = limb or joint k.
+
+        Returns:
+            (N, 3, H, W): `condition` where the mask is 1, generated pixels around [-1, 1] (not clamped) elsewhere.
+
+        Raises:
+            UsageError: a needed condition is missing, or neither w nor z is given.
+        """
+
+
+def require(conditions: Mapping[str, Tensor | None], *names: str) -> None:
+    """Refuse a call that lacks an input the network needs.
+
+    Raises:
+        UsageError: names the missing inputs.
+    """
+    missing = [name for name in names if conditions.get(name) is None]
+    if missing:
+        raise UsageError(f"the generator needs {', '.join(missing)}; give it with the picture and the mask")
