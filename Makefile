@@ -27,7 +27,6 @@ lint: $(STAMP)
 	$(BIN)/mypy
 
 bench: $(STAMP)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check psutil
 	$(BIN)/python benchmarks/video.py
 	$(BIN)/python benchmarks/leak.py
 

@@ -39,14 +39,25 @@ class Detector(Protocol):
         """
 
 
-class Tracker(Protocol):
-    """Gives ids to detections of a stream and fills gaps. Looks ahead by a bounded number of frames."""
+class StreamTracker(Protocol):
+    """Gives ids to the detections of one stream and fills gaps. Looks ahead by a bounded number of frames."""
 
     def update(self, detections: Sequence[Detections], frame: Frame) -> Iterator[tuple[Detections, ...]]:
         """Feed the next frame; yields the finished detections of zero or more earlier frames, in order."""
 
     def flush(self) -> Iterator[tuple[Detections, ...]]:
         """The stream has ended: yields what is still held back."""
+
+
+class Tracker(Protocol):
+    """The settings of tracking; every stream gets a tracker of its own."""
+
+    @property
+    def relax(self) -> float:
+        """The factor on the detector's score threshold above which a weak detection may continue a track."""
+
+    def start(self, *, live: bool = False) -> StreamTracker:
+        """The tracker of one stream. `live`: nothing is held back, so nothing looks ahead."""
 
 
 class Chooser(Protocol):
