@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 from dp2.track.motion import Array, Motion, MotionModel, sizes, to_place
 
@@ -137,6 +136,8 @@ def _scale(tracks: Array, seen: Array) -> Array:
 
 def _assign(cost: Array) -> Pairs:
     """Pairs of least total cost; only those below 0 count."""
+    from scipy.optimize import linear_sum_assignment  # here: it takes longer to import than all of dp2's settings
+
     rows, columns = linear_sum_assignment(cost)
     taken = cost[rows, columns] < 0
     return np.stack([rows[taken], columns[taken]], axis=1).astype(np.int64)

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dp2.track.association import Association, Pairs, iou
-from dp2.track.gaps import Hit, Moment
+from dp2.track.filled import Hit
+from dp2.track.gaps import Moment
 from dp2.track.motion import Motion, MotionModel
 from dp2.types import Detections, Origin
 
@@ -31,6 +32,11 @@ class Seen:
     at: Moment
     detections: Detections
     ids: NDArray[np.int64]
+
+    def hit(self, row: int) -> Hit:
+        """A row as a hit."""
+        box = self.detections.boxes[row].astype(np.float64)
+        return Hit(self.at.number, self.at.time, box, self.detections, row)
 
 
 @dataclass(slots=True, eq=False)
@@ -95,8 +101,8 @@ class Lane:
             self.tracks = [self.tracks[row] for row in kept]
             self.motion = self.motion[np.asarray(kept, np.int64)]
         for track in self.tracks:
-            if track.hits[0].time < needed_since:
-                track.hits = [hit for hit in track.hits[:-1] if hit.time >= needed_since] + track.hits[-1:]
+            while len(track.hits) > 1 and track.hits[0].time < needed_since:
+                del track.hits[0]
 
     def _where(self, at: Moment, memory: float) -> Rows:
         """Tracks hit within `memory` seconds, or in one of the last two frames."""
@@ -115,6 +121,8 @@ class Lane:
 
     def _take(self, pairs: Pairs, free: Rows, unseen: Rows, seen: Seen, restart: bool = False) -> tuple[Rows, Rows]:
         """Note the matches; returns the tracks and detections that are left."""
+        if not len(pairs):
+            return free, unseen
         rows, columns = free[pairs[:, 0]], unseen[pairs[:, 1]]
         boxes = seen.detections.boxes[columns].astype(np.float64)
         if restart:
@@ -128,14 +136,16 @@ class Lane:
         self.motion.place[rows] = motion.place
         self.motion.speed[rows] = motion.speed
         self.motion.covariance[rows] = motion.covariance
-        for row, column in zip(rows, columns, strict=True):
+        for row, column in zip(rows.tolist(), columns.tolist(), strict=True):
             seen.ids[column] = self.tracks[row].id
-            self.tracks[row].hits.append(Hit(seen.at.number, seen.at.time, seen.detections, int(column)))
+            self.tracks[row].hits.append(seen.hit(column))
         return np.setdiff1d(free, rows), np.setdiff1d(unseen, columns)
 
     def _begin(self, unseen: Rows, seen: Seen, held: Sequence[Seen]) -> None:
-        for column in unseen:
-            track = Track(next(self.ids), [Hit(seen.at.number, seen.at.time, seen.detections, int(column))])
+        if not len(unseen):
+            return
+        for column in unseen.tolist():
+            track = Track(next(self.ids), [seen.hit(column)])
             seen.ids[column] = track.id
             self.tracks.append(track)
             self._continue_back(track, held)
@@ -153,4 +163,4 @@ class Lane:
             if overlap.max() >= self.association.min_iou:
                 row = int(rows[overlap.argmax()])
                 earlier.ids[row] = track.id
-                track.hits.insert(0, Hit(earlier.at.number, earlier.at.time, earlier.detections, row))
+                track.hits.insert(0, earlier.hit(row))

@@ -13,7 +13,8 @@ import numpy as np
 
 from dp2.errors import TrackingError, UsageError
 from dp2.track.association import Association, iou
-from dp2.track.gaps import SPEED_WINDOW, Filling, Moment, conform
+from dp2.track.filled import append
+from dp2.track.gaps import SPEED_WINDOW, Filling, Moment
 from dp2.track.lane import Lane, Seen
 from dp2.track.motion import MotionModel
 from dp2.types import Detections, Frame, Origin
@@ -182,18 +183,17 @@ class StreamTracker:
         origin[origin == Origin.WEAK] = Origin.DETECTED
         sure = seen.detections.with_(origin=origin, track_ids=seen.ids)[known]
         here = set(seen.ids[known].tolist())
-        parts = [sure]
-        for track in lane.tracks:
-            if track.id in here:
-                continue
-            filled = self._filling.fill(track.hits, seen.at)
-            if filled is None:
-                continue
-            row, guessed = filled
-            if guessed and len(sure) and iou(row.boxes, sure.boxes).max() >= _SAME:
-                continue
-            parts.append(conform(row, sure).with_(track_ids=np.array([track.id], np.int64)))
-        return Detections.concatenate(parts)
+        filled = {
+            track.id: row
+            for track in lane.tracks
+            if track.id not in here and (row := self._filling.fill(track.hits, seen.at)) is not None
+        }
+        guesses = [id_ for id_, row in filled.items() if row.guessed]
+        if guesses and len(sure):
+            overlap = iou(np.stack([filled[id_].box for id_ in guesses]), sure.boxes).max(axis=1)
+            for id_ in np.asarray(guesses)[overlap >= _SAME]:
+                del filled[int(id_)]
+        return append(sure, list(filled.values()), list(filled))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -100,7 +100,9 @@ def test_two_crossing_faces_keep_their_ids_for_forty_frames(track, faces, covere
     left = [box(120 + 10 * t, 200) for t in range(40)]
     right = [box(510 - 10 * t, 200 + apart) for t in range(40)]
     hidden = range(20 - dropped // 2, 20 + dropped - dropped // 2)
-    found = [faces(noisy([a] if t in hidden else [a, b], seed=t)) for t, (a, b) in enumerate(zip(left, right))]
+    found = [
+        faces(noisy([a] if t in hidden else [a, b], seed=t)) for t, (a, b) in enumerate(zip(left, right, strict=True))
+    ]
     out = track(found)
     for t in (*range(15), *range(25, 40)):
         assert nearest_id(out[t], left[t]) == 0
