@@ -66,7 +66,7 @@ def _from_torch(tensor: Any) -> tuple[Image, Callable[[Image], Any]]:
     floating = tensor.dtype.is_floating_point
     if not floating and tensor.dtype != torch.uint8:
         raise UsageError(f"a torch picture must be uint8 or float in [0, 1], not {tensor.dtype}.")
-    if floating and not (0 <= float(tensor.min()) and float(tensor.max()) <= 1):
+    if floating and not (float(tensor.min()) >= 0 and float(tensor.max()) <= 1):
         raise UsageError("a float torch picture must lie in [0, 1].")
     whole = (tensor.detach().float() * 255).round().to(torch.uint8) if floating else tensor.detach()
     rgb = np.ascontiguousarray(whole.permute(1, 2, 0).cpu().numpy())

@@ -1,0 +1,236 @@
+"""The loop over the stages: detect, track, choose, synthesize, compose. The one way through dp2 for every caller."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any, TypeVar
+
+import numpy as np
+
+from dp2 import pictures
+from dp2.compose.paint import Outcome, Painted, paint
+from dp2.errors import DetectionError, Dp2Error
+from dp2.pipeline import Prefetch, batched
+from dp2.result import Result
+from dp2.stages import Chooser, Detector, StreamTracker, Synthesizer, Tracker
+from dp2.types import Detections, Frame, Image, Region, regions
+
+Picture = TypeVar("Picture")
+FrameDetections = tuple[Detections, ...]
+Detect = Callable[[Sequence[Frame]], list[FrameDetections]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Anonymizer:
+    """A detector and what replaces what it finds.
+
+    Attributes:
+        detector: finds the regions.
+        synthesizers: makes new pixels, by kind of region.
+        fallback: classic redaction for kinds and regions that no synthesizer serves.
+        tracker: how detections of a stream are tied to tracks and gaps are filled; None = each frame by itself.
+        chooser: which regions are left as they are; None = nobody is.
+        seed: of every random choice.
+        batch_size: frames of a stream that are detected and synthesized together.
+    """
+
+    detector: Detector
+    synthesizers: Mapping[str, Synthesizer]
+    fallback: Synthesizer
+    tracker: Tracker | None = None
+    chooser: Chooser | None = None
+    seed: int = 0
+    batch_size: int = field(default=4)
+
+    def __call__(self, image: Picture) -> Picture:
+        """Anonymize one picture.
+
+        Args:
+            image: numpy (H, W, 3) or (H, W) uint8, a PIL image of any mode, or torch (3, H, W), uint8 or float
+                in [0, 1].
+
+        Returns:
+            the same kind, size, mode, dtype and device.
+
+        Raises:
+            UsageError: not such a picture.
+            DetectionError, SynthesisError: it could not be made safe.
+        """
+        rgb, back = pictures.unwrap(image)
+        restored: Picture = back(self.anonymize(rgb).image)
+        return restored
+
+    def anonymize(self, image: Any) -> Result:
+        """As calling, but with the detections and counts; shows itself before/after in a notebook."""
+        rgb, _ = pictures.unwrap(image)
+        return next(self.process([Frame(rgb)], track=False))
+
+    def detect(self, image: Any) -> FrameDetections:
+        """What would be acted on in one picture, one `Detections` a kind."""
+        rgb, _ = pictures.unwrap(image)
+        return _confirmed(self.detect_frames([Frame(rgb)])[0])
+
+    def stream(self, frames: Iterable[Picture], fps: float) -> Iterator[Picture]:
+        """Anonymize consecutive pictures of a video at a constant rate, with tracking.
+
+        Args:
+            frames: pictures as for calling; at most a few more than the look-ahead are held.
+            fps: frames per second.
+
+        Yields:
+            one picture for each, in order, of the same kind.
+        """
+        backs: deque[Callable[[Image], Picture]] = deque()
+
+        def unwrapped() -> Iterator[Frame]:
+            step = 1 / Fraction(fps).limit_denominator(1_000_000)
+            for index, picture in enumerate(frames):
+                rgb, back = pictures.unwrap(picture)
+                backs.append(back)
+                yield Frame(rgb, index, index * step, step)
+
+        for result in self.process(unwrapped()):
+            yield backs.popleft()(result.image)
+
+    def process(
+        self,
+        frames: Iterable[Frame],
+        *,
+        track: bool = True,
+        live: bool = False,
+        detect: Detect | None = None,
+        synthesize: bool = True,
+    ) -> Iterator[Result]:
+        """Anonymize a stream of frames; detection runs ahead in a thread.
+
+        Args:
+            frames: in order of time.
+            track: use `tracker`, if the anonymizer has it.
+            live: no look-ahead: each result comes out before the next frame is needed.
+            detect: takes the detector's place, e.g. detections from a file.
+            synthesize: False leaves the pixels as they are (to show detections only).
+
+        Yields:
+            one `Result` a frame, in order.
+        """
+        tracker = self.tracker.start(live=live) if track and self.tracker is not None else None
+        size = 1 if live else self.batch_size
+        found = self._detected(frames, detect or self.detect_frames, size)
+        if not live:
+            found = Prefetch(found, size=2 * size)  # type: ignore[assignment]
+        with closing(found), closing(_tracked(found, tracker)) as tracked:
+            for batch in batched(tracked, size):
+                yield from self._painted(batch, synthesize)
+
+    def detect_frames(self, frames: Sequence[Frame]) -> list[FrameDetections]:
+        """The detector's answers, weak ones included where a tracker can use them.
+
+        Raises:
+            DetectionError: on these frames the detector failed; they must not be written out.
+        """
+        relax = 1.0 if self.tracker is None else self.tracker.relax
+        try:
+            found = self.detector([frame.image for frame in frames], relax=relax)
+        except Dp2Error:
+            raise
+        except Exception as error:
+            where = f"frame {frames[0].index}" if len(frames) == 1 else f"frames {frames[0].index}-{frames[-1].index}"
+            raise DetectionError(f"the detector failed on {where}: {type(error).__name__}: {error}") from error
+        if len(found) != len(frames):
+            raise DetectionError(f"the detector answered for {len(found)} of {len(frames)} frames.")
+        return found
+
+    def _detected(self, frames: Iterable[Frame], detect: Detect, size: int) -> Iterator[tuple[Frame, FrameDetections]]:
+        for batch in batched(frames, size):
+            yield from zip(batch, detect(batch), strict=True)
+
+    def _painted(self, batch: Sequence[tuple[Frame, FrameDetections]], synthesize: bool) -> Iterator[Result]:
+        chosen = [self._choose(frame, found) for frame, found in batch]
+        if synthesize:
+            painted = paint(
+                [frame.image for frame, _ in batch],
+                [change for change, _ in chosen],
+                self.synthesizers,
+                self.fallback,
+                seed=self.seed,
+            )
+        else:
+            painted = [Painted(frame.image, ()) for frame, _ in batch]
+        for (frame, found), (_, kept), result in zip(batch, chosen, painted, strict=True):
+            yield _result(frame, found, kept, result)
+
+    def _choose(self, frame: Frame, found: FrameDetections) -> tuple[list[Region], list[Region]]:
+        """The regions to change and those to keep."""
+        change: list[Region] = []
+        keep: list[Region] = []
+        for detections in found:
+            kept = np.zeros(len(detections), bool) if self.chooser is None else self.chooser(frame, detections)
+            for region, stays in zip(regions(detections), kept, strict=True):
+                (keep if stays else change).append(region)
+        return change, keep
+
+
+def load_anonymizer(config: str | os.PathLike[str], *overrides: str, **settings: Any) -> Anonymizer:
+    """Build an anonymizer from a config given by path or name.
+
+    Args:
+        config: e.g. "face_blur" or "my/config.py".
+        overrides: e.g. "detector.score_threshold=0.5".
+        settings: top-level keys of the config, e.g. `seed=1`, `device="cuda"`.
+
+    Raises:
+        ConfigError: no such config or key, or it builds no anonymizer.
+        MissingWeights: a checkpoint that it needs is not here.
+    """
+    from dp2.config import build, load_config, set_key
+    from dp2.errors import ConfigError
+
+    tree = load_config(config, overrides)
+    for key, value in settings.items():
+        set_key(tree, key, value)
+    if "anonymizer" not in tree:
+        raise ConfigError(f"{config} defines no `anonymizer`.")
+    anonymizer = build(tree.anonymizer)
+    if not isinstance(anonymizer, Anonymizer):
+        raise ConfigError(f"`anonymizer` in {config} is a {type(anonymizer).__name__}, not an Anonymizer.")
+    return anonymizer
+
+
+def _confirmed(found: FrameDetections) -> FrameDetections:
+    return tuple(detections.confirmed for detections in found)
+
+
+def _tracked(
+    found: Iterable[tuple[Frame, FrameDetections]], tracker: StreamTracker | None
+) -> Iterator[tuple[Frame, FrameDetections]]:
+    """Frames with their final detections; those that the tracker still looks past are held back."""
+    if tracker is None:
+        for frame, detections in found:
+            yield frame, _confirmed(detections)
+        return
+    held: deque[Frame] = deque()
+    for frame, detections in found:
+        held.append(frame)
+        for finished in tracker.update(detections, frame):
+            yield held.popleft(), finished
+    for finished in tracker.flush():
+        yield held.popleft(), finished
+    if held:
+        raise DetectionError(f"the tracker kept {len(held)} frames back; they were not written.")
+
+
+def _result(frame: Frame, found: FrameDetections, kept: Sequence[Region], painted: Painted) -> Result:
+    changed = [outcome for outcome in painted.outcomes if outcome.action is not Outcome.Action.KEPT]
+    return Result(
+        frame=Frame(painted.image, frame.index, frame.time, frame.duration),
+        original=frame.image,
+        detections=found,
+        changed=Counter(outcome.region.kind for outcome in changed),
+        kept=Counter([region.kind for region in kept] + [o.region.kind for o in painted.outcomes if o not in changed]),
+        fallback=Counter(o.region.kind for o in changed if o.action is Outcome.Action.FALLBACK),
+    )

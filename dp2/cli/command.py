@@ -1,0 +1,44 @@
+"""A click command whose help shows options in groups and whose errors are one line with an exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from dp2.errors import Dp2Error
+
+_GROUP = "_dp2_group"
+
+
+class GroupedCommand(click.Command):
+    """Options made by `option` are listed under their group; dp2's errors become click's."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        groups: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None:
+                groups.setdefault(getattr(parameter, _GROUP, "Other"), []).append(record)
+        for name, records in groups.items():
+            with formatter.section(name):
+                formatter.write_dl(records)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except Dp2Error as error:
+            shown = click.ClickException(str(error))
+            shown.exit_code = error.exit_code
+            raise shown from error
+
+
+def option(group: str, *names: str, **settings: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """`click.option` within a group of the help."""
+
+    class Grouped(click.Option):
+        pass
+
+    setattr(Grouped, _GROUP, group)
+    return click.option(*names, cls=Grouped, **settings)

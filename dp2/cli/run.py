@@ -1,0 +1,149 @@
+"""A run of the command line: what was asked for, input by input, to the closing line and the exit code."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dp2.cli.inputs import CAMERA, Job, collect, parse_request
+from dp2.cli.report import Record, RunReport
+from dp2.errors import Dp2Error, UsageError
+
+if TYPE_CHECKING:
+    from dp2.anonymizer import Anonymizer
+    from dp2.cli.progress import Progress
+    from dp2.files import FileReport, Options
+
+
+def run(options: Mapping[str, Any]) -> bool:
+    """Do what the command line says.
+
+    Args:
+        options: the values of `dp2.cli.anonymize`'s parameters.
+
+    Returns:
+        whether some input failed; the others are finished.
+
+    Raises:
+        UsageError: what is asked for contradicts itself; nothing was done.
+    """
+    from dp2.cli.progress import Progress
+    from dp2.cli.tree import config_tree
+
+    _log_to_stderr()
+    request = parse_request(options)
+    tree = config_tree(request, options)
+    jobs, others = collect(request)
+    report = RunReport(config=request.config, overrides=request.overrides)
+    with contextlib.ExitStack() as stack:
+        settings = _settings(options, stack)
+        anonymizer = _anonymizer(tree, request.config)
+        progress = stack.enter_context(Progress(len(jobs), preview=options["preview"]))
+        for path in others:
+            progress.say(f"{path}: neither a photo nor a video; not copied.")
+            report.records.append(Record(str(path), status="skipped"))
+        for job in jobs:
+            report.records.append(_one(anonymizer, job, settings, progress))
+    report.seconds = progress.seconds
+    if options["report_json"] is not None:
+        report.write(options["report_json"])
+    click.echo(report.closing_line(), err=True)
+    return any(record.status == "failed" for record in report.records)
+
+
+def _one(anonymizer: Anonymizer, job: Job, settings: Options, progress: Progress) -> Record:
+    """One input; what goes wrong with it is said and does not stop the others."""
+    began = time.perf_counter()
+    record = Record(str(job.source), None if job.target is None else str(job.target))
+    try:
+        with progress.job(job) as shown:
+            done = _anonymize(anonymizer, job, settings, shown)
+        record.summary, record.notes = done.summary, done.notes
+        progress.say(f"{job.source} -> {job.target}: {done.summary}", *(f"{job.source}: {note}" for note in done.notes))
+    except Dp2Error as error:
+        record.status, record.error = "failed", str(error)
+        progress.say(f"error: {error}")
+    except OSError as error:
+        record.status, record.error = "failed", f"{job.source}: {error.strerror or error}"
+        progress.say(f"error: {record.error}")
+    except MemoryError:
+        record.status, record.error = "failed", f"{job.source}: not enough memory; try --max-res. Nothing was written."
+        progress.say(f"error: {record.error}")
+    record.seconds = time.perf_counter() - began
+    return record
+
+
+def _anonymize(anonymizer: Anonymizer, job: Job, settings: Options, shown: Any) -> FileReport:
+    from dp2 import files
+
+    if job.kind == CAMERA:
+        return files.anonymize_camera(anonymizer, str(job.source), job.target, settings, shown)
+    if job.target is None:
+        raise UsageError(f"{job.source}: no output is named.")
+    work = files.anonymize_image if job.kind == "image" else files.anonymize_video
+    return work(anonymizer, Path(job.source), job.target, settings, shown)
+
+
+def _anonymizer(tree: Any, config: str) -> Anonymizer:
+    from dp2.anonymizer import build_anonymizer
+
+    return build_anonymizer(tree, config)
+
+
+def _settings(options: Mapping[str, Any], stack: contextlib.ExitStack) -> Options:
+    from dp2.detect.stored import DetectionWriter, StoredDetections
+    from dp2.files import Options
+    from dp2.sink.atomic import atomic_path
+    from dp2.sink.encoder import Encoding
+
+    if options["detections"] is not None and options["cache"]:
+        raise UsageError("--detections and --cache exclude each other: the file takes the detector's place.")
+    start, end = options["start"], options["end"]
+    if start is not None and end is not None and end <= start:
+        raise UsageError(f"--end-time {end:g} is not after --start-time {start:g}.")
+    stored = None
+    if options["detections"] is not None:
+        stored = StoredDetections(options["detections"])
+        stack.callback(stored.close)
+    save = None
+    if options["save_detections"] is not None:
+        part = stack.enter_context(atomic_path(options["save_detections"], overwrite=options["overwrite"]))
+        save = DetectionWriter(stack.enter_context(part.open("w", encoding="utf-8")))
+    track = options["track"] if options["track"] is not None else stored is None
+    return Options(
+        **{name: options[name] for name in ("overwrite", "keep_metadata", "keep_audio", "quality", "max_pixels")},
+        **{name: options[name] for name in ("fps", "max_res", "salvage", "cache")},
+        start=start,
+        end=end,
+        encoding=Encoding.from_options(
+            codec=options["codec"], crf=options["crf"], preset=options["preset"], ffmpeg_config=options["ffmpeg_config"]
+        ),
+        track=track,
+        synthesize=not options["detections_only"],
+        detections=stored,
+        save=save,
+        view=_view(options),
+    )
+
+
+def _view(options: Mapping[str, Any]) -> Any:
+    from dp2 import files
+    from dp2.cli.view import Overlay
+
+    if options["detections_only"] or options["draw_scores"] or options["legend"]:
+        return Overlay(everything=options["detections_only"], scores=options["draw_scores"], legend=options["legend"])
+    return files.plain
+
+
+def _log_to_stderr() -> None:
+    from rich.console import Console
+    from rich.logging import RichHandler
+
+    handler = RichHandler(console=Console(stderr=True), show_time=False, show_path=False)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler])

@@ -1,0 +1,210 @@
+"""From a file to an anonymized file: what the command line, notebooks and servers call for each input."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dp2.anonymizer import Anonymizer, Detect, FrameDetections
+from dp2.detect.stored import DetectionWriter, StoredDetections, cache_folder, cache_key
+from dp2.errors import UnreadableMedia
+from dp2.pipeline import BackgroundSink, Prefetch
+from dp2.result import Result, Summary
+from dp2.sink.atomic import atomic_path
+from dp2.types import Frame, Image
+
+if TYPE_CHECKING:
+    from dp2.sink.encoder import Encoding
+
+View = Callable[[Result], Image]
+Report = Callable[[Result], None]
+
+
+def plain(result: Result) -> Image:
+    """The anonymized picture as it is."""
+    return result.image
+
+
+def nothing(_: Result) -> None:
+    """For callers who do not follow the progress."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How files are read and written.
+
+    Attributes:
+        overwrite: replace an existing output.
+        keep_metadata: carry EXIF, XMP, comments and container tags over (never the thumbnail).
+        keep_audio: copy the sound of a video.
+        quality: of JPEG, WebP, AVIF and HEIC pictures, 1-100.
+        max_pixels: larger pictures are refused.
+        start, end: of a video, in seconds.
+        fps: resample a video to this constant rate.
+        max_res: scale down so that no side is longer.
+        salvage: write what was whole of a damaged video.
+        encoding: codec, quality and preset of a video.
+        track: use the anonymizer's tracker in videos.
+        synthesize: False shows detections only.
+        cache: keep the detector's answers on disk and use those that fit.
+        detections: take these in the detector's place.
+        save: write what was acted on.
+        view: what is written for a result, e.g. with an overlay.
+    """
+
+    overwrite: bool = False
+    keep_metadata: bool = False
+    keep_audio: bool = False
+    quality: int = 95
+    max_pixels: int = 300_000_000
+    start: float | None = None
+    end: float | None = None
+    fps: float | None = None
+    max_res: int | None = None
+    salvage: bool = False
+    encoding: Encoding | None = None
+    track: bool = True
+    synthesize: bool = True
+    cache: bool = False
+    detections: StoredDetections | None = None
+    save: DetectionWriter | None = None
+    view: View = field(default=plain)
+
+
+@dataclass(frozen=True)
+class FileReport:
+    """What became of one input.
+
+    Attributes:
+        source, target: the files.
+        summary: counts.
+        notes: words to be said, e.g. that 16 bits became 8.
+    """
+
+    source: Path
+    target: Path
+    summary: Summary
+    notes: tuple[str, ...] = ()
+
+
+def anonymize_image(
+    anonymizer: Anonymizer, source: Path, target: Path, options: Options, report: Report = nothing
+) -> FileReport:
+    """Anonymize a photo.
+
+    Raises:
+        MediaError: it cannot be read or written; nothing is left at `target`.
+        DetectionError, SynthesisError: it could not be made safe.
+    """
+    from dp2.sink.image import write_image
+    from dp2.source.image import read_image
+
+    picture = read_image(source, max_pixels=options.max_pixels)
+    summary = Summary()
+    pixels = fit(picture.image, options.max_res)
+    with _detect(anonymizer, source, options) as detect:
+        result = next(anonymizer.process([Frame(pixels)], track=False, detect=detect, synthesize=options.synthesize))
+    notes = write_image(
+        target,
+        options.view(result),
+        like=picture,
+        quality=options.quality,
+        keep_metadata=options.keep_metadata,
+        overwrite=options.overwrite,
+    )
+    _count(result, summary, options, source, report)
+    return FileReport(source, target, summary, (*picture.notes, *notes))
+
+
+def anonymize_video(
+    anonymizer: Anonymizer, source: Path, target: Path, options: Options, report: Report = nothing
+) -> FileReport:
+    """Anonymize a video or an animation; decoding, detecting, painting and encoding overlap.
+
+    Raises:
+        MediaError: it cannot be read to its end or written; nothing is left at `target`.
+        DetectionError, SynthesisError: a frame could not be made safe.
+    """
+    from dp2.sink.open import open_sink
+    from dp2.source.open import open_source
+
+    stream = open_source(source, options)
+    summary = Summary()
+    sink = BackgroundSink(open_sink(target, stream, options))
+    try:
+        with Prefetch(stream, size=2 * anonymizer.batch_size) as frames, _detect(anonymizer, source, options) as detect:
+            results = anonymizer.process(frames, track=options.track, detect=detect, synthesize=options.synthesize)
+            for result in results:
+                sink.write(replace(result.frame, image=options.view(result)))
+                _count(result, summary, options, source, report)
+        if summary.frames == 0:
+            raise UnreadableMedia(f"{source}: no frame lies in the chosen time span. Nothing was written.")
+        sink.finish()
+    except BaseException:
+        sink.discard()
+        raise
+    return FileReport(source, target, summary, tuple(getattr(stream, "notes", ())))
+
+
+def fit(image: Image, max_res: int | None) -> Image:
+    """Scale down so that no side is longer than `max_res`; (H, W, 3) uint8."""
+    import cv2
+
+    longest = max(image.shape[:2])
+    if max_res is None or longest <= max_res:
+        return image
+    height, width = (max(1, round(side * max_res / longest)) for side in image.shape[:2])
+    shrunk: Image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+    return shrunk
+
+
+def _count(result: Result, summary: Summary, options: Options, source: Path, report: Report) -> None:
+    summary.add(result)
+    if options.save is not None:
+        options.save.write(str(source), result.frame, result.detections)
+    report(result)
+
+
+@contextlib.contextmanager
+def _detect(anonymizer: Anonymizer, source: Path, options: Options) -> Iterator[Detect]:
+    """Where detections come from: a file, the cache, or the detector (whose answers then go into the cache)."""
+    kinds = anonymizer.detector.kinds
+    if options.detections is not None:
+        yield _stored(options.detections, options.detections.resolve(source), kinds)
+        return
+    if not options.cache:
+        yield anonymizer.detect_frames
+        return
+    decides = {
+        "detector": anonymizer.detector.settings,
+        "relax": 1.0 if anonymizer.tracker is None else anonymizer.tracker.relax,
+        "frames": [options.start, options.end, options.fps, options.max_res, options.salvage],
+    }
+    path = cache_folder() / f"{cache_key(source, decides)}.jsonl"
+    if path.exists():
+        with contextlib.closing(StoredDetections(path)) as cached:
+            yield _stored(cached, "", kinds)
+        return
+    # The cache becomes visible only when the whole file went well, so it never lacks frames.
+    with atomic_path(path, overwrite=True) as part, part.open("w", encoding="utf-8") as file:
+        yield _recording(anonymizer.detect_frames, DetectionWriter(file))
+
+
+def _stored(stored: StoredDetections, medium: str, kinds: Sequence[str]) -> Detect:
+    def detect(frames: Sequence[Frame]) -> list[FrameDetections]:
+        return [stored.lookup(medium, frame, kinds) for frame in frames]
+
+    return detect
+
+
+def _recording(detect: Detect, writer: DetectionWriter) -> Detect:
+    def recorded(frames: Sequence[Frame]) -> list[FrameDetections]:
+        found = detect(frames)
+        for frame, detections in zip(frames, found, strict=True):
+            writer.write("", frame, detections)
+        return found
+
+    return recorded
