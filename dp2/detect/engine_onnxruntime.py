@@ -1,0 +1,103 @@
+"""ONNX Runtime: runs everywhere, and on NVIDIA, Apple and DirectX accelerators with the package made for them."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dp2.detect.engine import Chosen, Network
+from dp2.errors import EngineError
+
+_CPU = "CPUExecutionProvider"
+_PROVIDERS = {
+    "cuda": "CUDAExecutionProvider",
+    "coreml": "CoreMLExecutionProvider",
+    "directml": "DmlExecutionProvider",
+    "cpu": _CPU,
+}
+# TF32 keeps 10 bits of the mantissa: boxes would move
+_OPTIONS: dict[str, dict[str, str]] = {"CUDAExecutionProvider": {"use_tf32": "0"}}
+
+
+def _import_onnxruntime() -> Any:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise EngineError(f"ONNX Runtime cannot be imported ({error}): pip install onnxruntime") from error
+    onnxruntime.disable_telemetry_events()  # its Windows builds report by default
+    return onnxruntime
+
+
+def accelerators() -> list[str]:
+    """Devices of ours ("cuda", …) that the installed ONNX Runtime was built for, the fastest first."""
+    try:
+        available = _import_onnxruntime().get_available_providers()
+    except EngineError:
+        return []
+    return [device for device, provider in _PROVIDERS.items() if provider in available and provider != _CPU]
+
+
+class OnnxRuntimeEngine:
+    """One session. On an accelerator a batch runs at once; on the processor frame by frame, which is faster there."""
+
+    def __init__(self, network: Network, provider: str) -> None:
+        ort = _import_onnxruntime()
+        options = ort.SessionOptions()
+        options.log_severity_level = 3  # warnings about constants that are listed as inputs
+        providers = [(provider, _OPTIONS.get(provider, {}))]
+        if provider != _CPU:
+            providers.append((_CPU, {}))  # for operators that the accelerator lacks
+        self._session = ort.InferenceSession(network.model, options, providers=providers)
+        if self._session.get_providers()[0] != provider:
+            raise EngineError(f"ONNX Runtime has {provider}, but its libraries or device are missing on this machine")
+        self._input = self._session.get_inputs()[0].name
+        self._network = network
+        self._lock = threading.Lock()
+        self.chosen = Chosen("onnxruntime", ort.__version__, provider, "fp32")
+
+    def run(self, batch: NDArray[Any]) -> list[NDArray[np.float32]]:
+        """See `Engine.run`."""
+        step = 1 if self.chosen.device == _CPU else len(batch)
+        with self._lock:
+            rows = [self._run_some(batch[i : i + step]) for i in range(0, len(batch), step)]
+        return rows[0] if len(rows) == 1 else [np.concatenate(parts) for parts in zip(*rows, strict=True)]
+
+    def _run_some(self, batch: NDArray[Any]) -> list[NDArray[np.float32]]:
+        tensor = planes(batch) if self._network.pixels else batch
+        try:
+            return list(self._session.run(list(self._network.outputs), {self._input: tensor}))
+        except Exception as error:  # its exceptions share no base of their own
+            raise EngineError(f"ONNX Runtime failed on input {batch.shape}: {error}") from error
+
+
+def planes(batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """(N, H, W, C) pixels as (N, C, H, W) float32, values unchanged."""
+    return np.ascontiguousarray(batch.transpose(0, 3, 1, 2), dtype=np.float32)
+
+
+def load(network: Network, device: str, precision: str) -> OnnxRuntimeEngine:  # noqa: ARG001 - fp32 is all there is
+    """Load a network; see `dp2.detect.engine.load_engine`."""
+    available = _import_onnxruntime().get_available_providers()
+    if device == "auto":
+        for accelerator in accelerators():
+            try:
+                return _load_on(_PROVIDERS[accelerator], network)
+            except EngineError:
+                continue  # built for it, but this machine has none
+        return _load_on(_CPU, network)
+    provider = _PROVIDERS.get(device, device)
+    if provider not in available:
+        raise EngineError(f"the installed ONNX Runtime has no {provider}; it has {', '.join(available)}")
+    return _load_on(provider, network)
+
+
+def _load_on(provider: str, network: Network) -> OnnxRuntimeEngine:
+    try:
+        return OnnxRuntimeEngine(network, provider)
+    except EngineError:
+        raise
+    except Exception as error:  # its exceptions share no base of their own
+        raise EngineError(f"ONNX Runtime cannot load the network on {provider}: {error}") from error

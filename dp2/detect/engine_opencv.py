@@ -1,0 +1,48 @@
+"""OpenCV's own inference: always installed, the slowest."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dp2.detect.engine import Chosen, Network
+from dp2.errors import EngineError
+
+
+class OpenCvEngine:
+    """One net, frame by frame."""
+
+    def __init__(self, network: Network) -> None:
+        import cv2
+
+        self._cv2 = cv2
+        try:
+            self._net = cv2.dnn.readNetFromONNX(np.frombuffer(network.model, np.uint8))
+        except cv2.error as error:
+            raise EngineError(f"OpenCV cannot load the network: {error}") from error
+        self._network = network
+        self._lock = threading.Lock()
+        self.chosen = Chosen("opencv", cv2.__version__, "CPU", "fp32")
+
+    def run(self, batch: NDArray[Any]) -> list[NDArray[np.float32]]:
+        """See `Engine.run`."""
+        with self._lock:
+            rows = [self._run_one(item) for item in batch]
+        return [np.concatenate(parts) for parts in zip(*rows, strict=True)]
+
+    def _run_one(self, item: NDArray[Any]) -> list[NDArray[np.float32]]:
+        try:
+            self._net.setInput(self._cv2.dnn.blobFromImage(item) if self._network.pixels else item[None])
+            return [np.array(output) for output in self._net.forward(list(self._network.outputs))]
+        except self._cv2.error as error:
+            raise EngineError(f"OpenCV failed on input {item.shape}: {error}") from error
+
+
+def load(network: Network, device: str, precision: str) -> OpenCvEngine:  # noqa: ARG001 - fp32 is all there is
+    """Load a network; see `dp2.detect.engine.load_engine`."""
+    if device not in ("auto", "cpu"):
+        raise EngineError(f"OpenCV runs here on cpu, not on {device}: take engine onnxruntime for it")
+    return OpenCvEngine(network)
