@@ -12,8 +12,8 @@ from dp2.track.filled import Filled, Hit, between, moved
 from dp2.track.motion import Array
 
 _TICK = 1e-6  # times are rounded from exact fractions; a gap of just the limit still counts
-SPEED_WINDOW = 0.3  # seconds of hits from which a speed is read: long enough for jitter, short enough for turns
-_SPEED_PRIOR = (0.06 / 3.0) ** 2  # s²: box jitter over a usual speed, both in sizes; keeps two close hits from a leap
+SPEED_WINDOW = 0.5  # seconds of hits that tell a speed: fewer show the jitter of boxes, more hide turns
+_SPEED_PRIOR = (0.06 / 2.0) ** 2  # s²: box jitter over a usual speed, both in sizes; keeps two close hits from a leap
 _NEAR_BORDER = 0.25  # of the object's size: what is lost this near to the border, moving out, is covered up to it
 _TOUCH = 1.5  # pixels from the border: that edge of the box is the picture's, not the object's
 

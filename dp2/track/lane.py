@@ -81,12 +81,12 @@ class Lane:
         free, unseen = self._take(pairs, free, unseen, seen)
 
         weak = np.flatnonzero(~sure)
-        recent = np.intersect1d(free, self._where(at, self.max_gap))
+        recent = np.intersect1d(free, self._where(at, self.max_gap), assume_unique=True)
         pairs = self.association.likely(self.motion[recent], self.model, boxes[weak], weak=True)
         left, _ = self._take(pairs, recent, weak, seen)
-        free = np.setdiff1d(free, np.setdiff1d(recent, left))
+        free = _without(free, _without(recent, left))
 
-        fresh = np.intersect1d(free, self._where(at, 0.0))
+        fresh = np.intersect1d(free, self._where(at, 0.0), assume_unique=True)
         pairs = self.association.jumps(self.motion[fresh], boxes[unseen])
         _, unseen = self._take(pairs, fresh, unseen, seen, restart=True)
         self._begin(unseen, seen, held)
@@ -139,7 +139,7 @@ class Lane:
         for row, column in zip(rows.tolist(), columns.tolist(), strict=True):
             seen.ids[column] = self.tracks[row].id
             self.tracks[row].hits.append(seen.hit(column))
-        return np.setdiff1d(free, rows), np.setdiff1d(unseen, columns)
+        return _without(free, rows), _without(unseen, columns)
 
     def _begin(self, unseen: Rows, seen: Seen, held: Sequence[Seen]) -> None:
         if not len(unseen):
@@ -164,3 +164,7 @@ class Lane:
                 row = int(rows[overlap.argmax()])
                 earlier.ids[row] = track.id
                 track.hits.insert(0, earlier.hit(row))
+
+
+def _without(rows: Rows, taken: Rows) -> Rows:
+    return np.setdiff1d(rows, taken, assume_unique=True)

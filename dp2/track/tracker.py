@@ -44,7 +44,7 @@ class Tracking:
     max_gap: float = 0.5
     coast: float = 0.25
     coast_back: float = 0.15
-    growth: float = 0.6
+    growth: float = 1.0
     relax: float = 0.5
     memory: float = 1.0
     max_held: int = 64
