@@ -228,6 +228,11 @@ class Refusal:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Keep(Refusal):
+    """A synthesizer was told to leave regions as they are: no redaction takes over, the region counts as kept."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Job:
     """A region to be synthesized on a canvas.
@@ -247,3 +252,69 @@ class Reach:
 
     view: Box
     write: Box
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """What a photo file says beside its pixels, in a form that no longer shows or turns the original.
+
+    Thumbnails, previews and maker notes are gone (they show the faces as they were), the orientation is upright.
+
+    Attributes:
+        exif: begins with b"Exif\\0\\0"; or None.
+        xmp: an XMP packet, or None.
+        comment: of a JPEG or GIF, or None.
+        text: keywords and texts of a PNG.
+    """
+
+    exif: bytes | None = None
+    xmp: bytes | None = None
+    comment: bytes | None = None
+    text: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class JpegCoding:
+    """How a JPEG was quantized: with the same tables, what does not change survives another encoding best.
+
+    Attributes:
+        tables: one to four quantization tables of 64 numbers in natural order.
+        subsampling: of the chroma: 0 = 4:4:4, 1 = 4:2:2, 2 = 4:2:0.
+    """
+
+    tables: tuple[tuple[int, ...], ...]
+    subsampling: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Picture:
+    """A photo file: its pixels, upright and in RGB, and what is needed to write another file like it.
+
+    Attributes:
+        image: (H, W, 3) uint8 RGB.
+        alpha: (H, W) uint8, 255 = opaque; or None.
+        icc_profile: the RGB or grey profile that the pixels are in; None = sRGB.
+        format: JPEG, PNG, WEBP, TIFF, BMP, GIF, AVIF or HEIF.
+        mode: the file's own pixel mode as Pillow names it: L, P, CMYK, I;16, …
+        bit_depth: of the file's channels.
+        lossless: the file held the pixels exactly.
+        metadata: to be written again only on request.
+        jpeg: of a JPEG.
+        notes: words to be said, e.g. that 16 bits became 8.
+    """
+
+    image: Image
+    alpha: NDArray[np.uint8] | None = None
+    icc_profile: bytes | None = None
+    format: str = "PNG"
+    mode: str = "RGB"
+    bit_depth: int = 8
+    lossless: bool = True
+    metadata: Metadata = Metadata()
+    jpeg: JpegCoding | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def grey(self) -> bool:
+        """Whether the file had no colour."""
+        return self.mode in ("1", "L", "LA", "La", "I", "F") or self.mode.startswith("I;")
