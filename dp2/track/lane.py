@@ -16,6 +16,8 @@ from dp2.types import Detections, Origin
 
 Rows = NDArray[np.int64]
 
+_KNOWN = 5  # hits from which a track's speed is known
+
 
 @dataclass(slots=True, eq=False)
 class Track:
@@ -82,13 +84,15 @@ class Lane:
 
         weak = np.flatnonzero(~sure)
         recent = np.intersect1d(free, self._where(at, self.max_gap), assume_unique=True)
-        pairs = self.association.likely(self.motion[recent], self.model, boxes[weak], weak=True)
-        left, _ = self._take(pairs, recent, weak, seen)
+        weak_pairs = self.association.likely(self.motion[recent], self.model, boxes[weak], weak=True)
+        left, _ = self._take(weak_pairs, recent, weak, seen)
         free = _without(free, _without(recent, left))
 
         fresh = np.intersect1d(free, self._where(at, 0.0), assume_unique=True)
-        pairs = self.association.jumps(self.motion[fresh], boxes[unseen])
-        _, unseen = self._take(pairs, fresh, unseen, seen, restart=True)
+        if len(pairs):  # somebody is where expected, so the camera stood still: only unknown speeds explain a jump
+            fresh = fresh[[len(self.tracks[row].hits) < _KNOWN for row in fresh]]
+        jumps = self.association.jumps(self.motion[fresh], boxes[unseen])
+        _, unseen = self._take(jumps, fresh, unseen, seen, restart=True)
         self._begin(unseen, seen, held)
         return seen
 

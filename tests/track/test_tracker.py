@@ -154,6 +154,17 @@ def test_small_face_moving_two_widths_a_frame_is_one_track(track, faces):
     assert ids(out) == [[0]] * 25
 
 
+def test_hidden_face_does_not_jump_to_a_false_alarm_while_others_stay(track, faces):
+    still, hidden, alarm = box(500, 300), box(100, 200), box(220, 200)
+    out = track(faces([still, hidden] if t < 15 else [still, alarm]) for t in range(30))
+    assert {nearest_id(found, alarm) for found in out[15:]} == {2}
+
+
+def test_one_face_alone_follows_a_sudden_pan(track, faces):
+    out = track(faces([box(100 if t < 15 else 240, 200)]) for t in range(30))
+    assert {i for frame in ids(out) for i in frame} == {0}
+
+
 def test_sudden_pan_moves_everybody_and_keeps_ids(track, faces):
     people = np.array([[100, 100], [180, 130], [260, 90], [350, 140], [420, 100]])
     pan = np.concatenate([np.zeros(8), 55 * np.arange(1, 5), np.full(8, 220)])
