@@ -74,6 +74,10 @@ class UnsafeCheckpoint(WeightsError):
     """A checkpoint holds something other than tensors; it was not executed."""
 
 
+class UnreadableCheckpoint(WeightsError):
+    """A checkpoint is damaged, or of a format that dp2 does not read."""
+
+
 class CheckpointMismatch(WeightsError):
     """The keys or shapes of a checkpoint differ from the network's."""
 

@@ -1,0 +1,131 @@
+"""Checksums: those that are published, and those that a user pinned because none is."""
+
+from __future__ import annotations
+
+import enum
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from dp2.errors import ChecksumMismatch, WeightsError
+from dp2.weights.registry import Entry
+
+
+class Trust(enum.Enum):
+    """How sure it is that a file is the published one."""
+
+    PUBLISHED = "checksum as published"
+    PREFIX = "checksum begins as published; the rest is not published"
+    PINNED = "checksum as pinned on this machine"
+    UNPINNED = "no checksum is published; pin it once you have verified it: dp2 weights verify NAME --pin"
+
+
+@dataclass(frozen=True)
+class Verified:
+    """A file whose bytes agree with all that is known.
+
+    Attributes:
+        path: the file.
+        sha256: hexadecimal.
+        trust: what it was compared with.
+    """
+
+    path: Path
+    sha256: str
+    trust: Trust
+
+
+class Pins:
+    """First-seen checksums, kept in `pins.json` of the weight cache: file name → sha256."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "pins.json"
+
+    def get(self, file: str) -> str | None:
+        """The pinned sha256 of a file name.
+
+        Raises:
+            WeightsError: `pins.json` cannot be read, so nothing can be trusted.
+        """
+        return self._read().get(file)
+
+    def set(self, file: str, sha256: str) -> None:
+        """Pin a file name, for good.
+
+        Raises:
+            WeightsError: `pins.json` cannot be read or written.
+        """
+        from filelock import FileLock
+
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(f"{self.path}.lock"):
+                pins = self._read() | {file: sha256}
+                temporary = self.path.with_name(f"{self.path.name}.part")
+                temporary.write_text(json.dumps(pins, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+                os.replace(temporary, self.path)
+        except OSError as error:
+            raise WeightsError(f"{self.path}: cannot be written ({error.strerror}); set DP2_HOME elsewhere.") from error
+
+    def _read(self) -> dict[str, str]:
+        try:
+            pins = json.loads(self.path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError) as error:
+            raise WeightsError(f"{self.path}: cannot be read; mend it, or remove it to pin anew.") from error
+        if not isinstance(pins, dict) or not all(isinstance(value, str) for value in pins.values()):
+            raise WeightsError(f"{self.path}: is not a table of checksums; remove it to pin anew.")
+        return pins
+
+
+def verify(entry: Entry, path: Path, pins: Pins, *, name: str | None = None) -> Verified:
+    """Compare a file with the registry and with the pins.
+
+    Args:
+        entry: what it should be.
+        path: the file.
+        pins: of this machine.
+        name: what the file will be called, where `path` has a temporary name.
+
+    Raises:
+        ChecksumMismatch: one of them disagrees.
+        WeightsError: the file or the pins cannot be read.
+    """
+    name = name or path.name
+    sha256 = digest(path, "sha256")
+    published = entry.checksums if name == entry.file else {}  # an imported copy has other bytes
+    for algorithm, expected in published.items():
+        found = sha256 if algorithm == "sha256" else digest(path, algorithm)
+        if not found.startswith(expected):
+            raise ChecksumMismatch(_mismatch(entry, path, algorithm, expected, found, "published"))
+    pinned = pins.get(name)
+    if pinned is not None and pinned != sha256:
+        raise ChecksumMismatch(_mismatch(entry, path, "sha256", pinned, sha256, "pinned on this machine"))
+    if published and entry.fully_checked:
+        return Verified(path, sha256, Trust.PUBLISHED)
+    if pinned is not None:
+        return Verified(path, sha256, Trust.PINNED)
+    return Verified(path, sha256, Trust.PREFIX if published else Trust.UNPINNED)
+
+
+def digest(path: Path, algorithm: str) -> str:
+    """Checksum of a file in hexadecimal.
+
+    Raises:
+        WeightsError: it cannot be read.
+    """
+    import pooch
+
+    try:
+        return str(pooch.file_hash(str(path), alg=algorithm))
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot be read ({error.strerror}).") from error
+
+
+def _mismatch(entry: Entry, path: Path, algorithm: str, expected: str, found: str, source: str) -> str:
+    return (
+        f"{path}: is not {entry.name}: its {algorithm} is {found}, {source} is {expected}. "
+        f"Remove it and run: dp2 weights fetch {entry.name}"
+    )
