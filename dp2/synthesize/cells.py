@@ -39,4 +39,5 @@ def means(pixels: Image, rows: Edges, columns: Edges) -> Image:
     ]
     sums = np.add.reduceat(np.concatenate(strips), columns[:-1], axis=1, dtype=np.int64)
     counts = (np.diff(rows)[:, None] * np.diff(columns)[None, :])[..., None]
-    return ((2 * sums + counts) // (2 * counts)).astype(np.uint8)
+    rounded: Image = ((2 * sums + counts) // (2 * counts)).astype(np.uint8)
+    return rounded

@@ -177,7 +177,7 @@ class Picture:
 class Nothing:
     """Leaves regions as they are (deface's `--replacewith none`); they are counted as kept."""
 
-    def fill(self, cutout: Cutout) -> None:
+    def fill(self, cutout: Cutout) -> None:  # noqa: ARG002  (the protocol's)
         return None
 
 
@@ -203,7 +203,8 @@ def _gaussian_weights(borders: Edges, step: int, sigma: float) -> NDArray[np.flo
     position = (np.arange(samples) + 0.5) * (size / samples)
     centre = (borders[:-1] + borders[1:]) / 2
     weights = np.exp(-((position[:, None] - centre[None, :]) ** 2) / (2 * sigma**2))
-    return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+    normalised: NDArray[np.float32] = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+    return normalised
 
 
 def _product(

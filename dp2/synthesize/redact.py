@@ -45,7 +45,7 @@ class Redaction:
         footprint = self._shape.footprint(region, height, width)
         return Reach(view=footprint.inner, write=footprint.outer)
 
-    def synthesize(self, jobs: Sequence[Job], seed: int) -> list[Patch | Refusal]:
+    def synthesize(self, jobs: Sequence[Job], seed: int) -> list[Patch | Refusal]:  # noqa: ARG002  (nothing is random)
         return [self._redact(job) for job in jobs]
 
     def _redact(self, job: Job) -> Patch | Refusal:

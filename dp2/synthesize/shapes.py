@@ -126,7 +126,7 @@ class Shape:
 def longer_side(region: Region) -> float:
     """Of the region's box, in pixels; never below the least that a box can mean."""
     x0, y0, x1, y1 = region.box.astype(np.float64).tolist()
-    return max(x1 - x0, y1 - y0, _MIN_SIDE)
+    return float(max(x1 - x0, y1 - y0, _MIN_SIDE))
 
 
 def crop(image: Image, box: Box) -> Image:
@@ -143,7 +143,8 @@ def _clipped(box: Box, margin: int, height: int, width: int) -> Box:
 
 def _falloff(distance: NDArray[np.floating], band: int) -> Alpha:
     """1 down to 0 over `band` pixels; half a pixel more, so that the band's last pixel still takes part."""
-    return np.clip(1 - distance / (band + 0.5), 0, 1).astype(np.float32)
+    alpha: Alpha = np.clip(1 - distance / (band + 0.5), 0, 1).astype(np.float32)
+    return alpha
 
 
 def _box_alpha(shape: tuple[float, float, float, float], outer: Box, band: int) -> Alpha:
