@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -19,6 +19,9 @@ from dp2.pipeline import Prefetch, batched
 from dp2.result import Result
 from dp2.stages import Chooser, Detector, StreamTracker, Synthesizer, Tracker
 from dp2.types import Detections, Frame, Image, Region, regions
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 Picture = TypeVar("Picture")
 FrameDetections = tuple[Detections, ...]
@@ -105,7 +108,7 @@ class Anonymizer:
         live: bool = False,
         detect: Detect | None = None,
         synthesize: bool = True,
-    ) -> Iterator[Result]:
+    ) -> Generator[Result, None, None]:
         """Anonymize a stream of frames; detection runs ahead in a thread.
 
         Args:
@@ -121,10 +124,8 @@ class Anonymizer:
         tracker = self.tracker.start(live=live) if track and self.tracker is not None else None
         size = 1 if live else self.batch_size
         found = self._detected(frames, detect or self.detect_frames, size)
-        if not live:
-            found = Prefetch(found, size=2 * size)  # type: ignore[assignment]
-        with closing(found), closing(_tracked(found, tracker)) as tracked:
-            for batch in batched(tracked, size):
+        with closing(found if live else Prefetch(found, size=2 * size)) as ahead:
+            for batch in batched(_tracked(ahead, tracker), size):
                 yield from self._painted(batch, synthesize)
 
     def detect_frames(self, frames: Sequence[Frame]) -> list[FrameDetections]:
@@ -187,17 +188,33 @@ def load_anonymizer(config: str | os.PathLike[str], *overrides: str, **settings:
         ConfigError: no such config or key, or it builds no anonymizer.
         MissingWeights: a checkpoint that it needs is not here.
     """
-    from dp2.config import build, load_config, set_key
-    from dp2.errors import ConfigError
+    from dp2.config import load_config, set_key
 
     tree = load_config(config, overrides)
     for key, value in settings.items():
         set_key(tree, key, value)
+    return build_anonymizer(tree, str(config))
+
+
+def build_anonymizer(tree: DictConfig, name: str) -> Anonymizer:
+    """Build the anonymizer of a loaded config.
+
+    Args:
+        tree: what `dp2.config.load_config` gave.
+        name: of the config, for messages.
+
+    Raises:
+        ConfigError: it builds no anonymizer.
+        MissingWeights: a checkpoint that it needs is not here.
+    """
+    from dp2.config import build
+    from dp2.errors import ConfigError
+
     if "anonymizer" not in tree:
-        raise ConfigError(f"{config} defines no `anonymizer`.")
+        raise ConfigError(f"{name} defines no `anonymizer`.")
     anonymizer = build(tree.anonymizer)
     if not isinstance(anonymizer, Anonymizer):
-        raise ConfigError(f"`anonymizer` in {config} is a {type(anonymizer).__name__}, not an Anonymizer.")
+        raise ConfigError(f"`anonymizer` in {name} is a {type(anonymizer).__name__}, not an Anonymizer.")
     return anonymizer
 
 

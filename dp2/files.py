@@ -14,13 +14,14 @@ from dp2.errors import UnreadableMedia
 from dp2.pipeline import BackgroundSink, Prefetch
 from dp2.result import Result, Summary
 from dp2.sink.atomic import atomic_path
+from dp2.stages import Sink
 from dp2.types import Frame, Image
 
 if TYPE_CHECKING:
     from dp2.sink.encoder import Encoding
 
 View = Callable[[Result], Image]
-Report = Callable[[Result], None]
+Report = Callable[[Result, int | None], None]  # called with each result and the number of frames to expect, if known
 
 
 def plain(result: Result) -> Image:
@@ -28,7 +29,7 @@ def plain(result: Result) -> Image:
     return result.image
 
 
-def nothing(_: Result) -> None:
+def nothing(_: Result, __: int | None) -> None:
     """For callers who do not follow the progress."""
 
 
@@ -115,7 +116,7 @@ def anonymize_image(
         keep_metadata=options.keep_metadata,
         overwrite=options.overwrite,
     )
-    _count(result, summary, options, source, report)
+    _count(result, summary, options, str(source), report, 1)
     return FileReport(source, target, summary, (*picture.notes, *notes))
 
 
@@ -131,22 +132,73 @@ def anonymize_video(
     from dp2.sink.open import open_sink
     from dp2.source.open import open_source
 
-    stream = open_source(source, options)
+    span = {"start": options.start, "end": options.end}
+    fps = options.fps if options.fps is not None or options.encoding is None else options.encoding.fps
+    stream = open_source(source, fps=fps, max_res=options.max_res, salvage=options.salvage, **span)
+    sink = open_sink(
+        target,
+        stream.info,
+        encoding=options.encoding,
+        keep_audio=options.keep_audio,
+        keep_metadata=options.keep_metadata,
+        overwrite=options.overwrite,
+        **span,
+    )
     summary = Summary()
-    sink = BackgroundSink(open_sink(target, stream, options))
-    try:
+    with _writing(sink) as writer:
         with Prefetch(stream, size=2 * anonymizer.batch_size) as frames, _detect(anonymizer, source, options) as detect:
             results = anonymizer.process(frames, track=options.track, detect=detect, synthesize=options.synthesize)
             for result in results:
-                sink.write(replace(result.frame, image=options.view(result)))
-                _count(result, summary, options, source, report)
+                writer.write(replace(result.frame, image=options.view(result)))
+                _count(result, summary, options, str(source), report, stream.info.frames)
         if summary.frames == 0:
             raise UnreadableMedia(f"{source}: no frame lies in the chosen time span. Nothing was written.")
-        sink.finish()
+    return FileReport(source, target, summary, tuple(stream.notes))
+
+
+def anonymize_camera(
+    anonymizer: Anonymizer, device: str, target: Path | None, options: Options, report: Report = nothing
+) -> FileReport:
+    """Anonymize a camera or stream live, until it ends or KeyboardInterrupt; the newest frame wins.
+
+    Args:
+        device: `cam`, `<video0>`, a device or a URL.
+        target: a video file, or None where the results are only shown by `report`.
+
+    Raises:
+        MediaError: there is no such camera, or the file cannot be written.
+        DetectionError, SynthesisError: a frame could not be made safe.
+    """
+    from dp2.sink.open import open_sink
+    from dp2.source.camera import CameraSource
+
+    summary = Summary()
+    with CameraSource(device) as camera, contextlib.ExitStack() as stack:
+        writer = None
+        if target is not None:
+            sink = open_sink(target, camera.info, encoding=options.encoding, overwrite=options.overwrite)
+            writer = stack.enter_context(_writing(sink))
+        results = anonymizer.process(
+            camera, track=options.track, live=True, detect=anonymizer.detect_frames, synthesize=options.synthesize
+        )
+        with contextlib.suppress(KeyboardInterrupt), contextlib.closing(results):  # how a user ends a live stream
+            for result in results:
+                if writer is not None:
+                    writer.write(replace(result.frame, image=options.view(result)))
+                _count(result, summary, options, device, report, None)
+    return FileReport(Path(device), Path(target or device), summary)
+
+
+@contextlib.contextmanager
+def _writing(sink: Sink) -> Iterator[BackgroundSink]:
+    """Encodes behind the caller; the file becomes visible if the block ends well, else nothing is left of it."""
+    writer = BackgroundSink(sink)
+    try:
+        yield writer
+        writer.finish()
     except BaseException:
-        sink.discard()
+        writer.discard()
         raise
-    return FileReport(source, target, summary, tuple(getattr(stream, "notes", ())))
 
 
 def fit(image: Image, max_res: int | None) -> Image:
@@ -161,11 +213,11 @@ def fit(image: Image, max_res: int | None) -> Image:
     return shrunk
 
 
-def _count(result: Result, summary: Summary, options: Options, source: Path, report: Report) -> None:
+def _count(result: Result, summary: Summary, options: Options, name: str, report: Report, total: int | None) -> None:
     summary.add(result)
     if options.save is not None:
-        options.save.write(str(source), result.frame, result.detections)
-    report(result)
+        options.save.write(name, result.frame, result.detections)
+    report(result, total)
 
 
 @contextlib.contextmanager

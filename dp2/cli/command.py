@@ -10,6 +10,7 @@ import click
 from dp2.errors import Dp2Error
 
 _GROUP = "_dp2_group"
+_REST = "Other"
 
 
 class GroupedCommand(click.Command):
@@ -19,9 +20,10 @@ class GroupedCommand(click.Command):
         groups: dict[str, list[tuple[str, str]]] = {}
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)
-            if record is not None:
-                groups.setdefault(getattr(parameter, _GROUP, "Other"), []).append(record)
-        for name, records in groups.items():
+            if record is not None and isinstance(parameter, click.Option):
+                groups.setdefault(getattr(parameter, _GROUP, _REST), []).append(record)
+        rest = groups.pop(_REST, [])
+        for name, records in (*groups.items(), (_REST, rest)):
             with formatter.section(name):
                 formatter.write_dl(records)
 

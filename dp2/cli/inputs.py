@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dp2.errors import UsageError
 
+if TYPE_CHECKING:
+    from dp2.sink.naming import Input
+    from dp2.source.folder import Found
+
 DEFAULT_CONFIG = "face_blur"
-IMAGE, VIDEO, CAMERA = "image", "video", "camera"
+IMAGE, VIDEO, ANIMATION, CAMERA = "image", "video", "animation", "camera"
 _STREAMS = ("rtsp://", "rtsps://", "rtmp://", "http://", "https://", "udp://", "tcp://", "srt://", "file://")
 
 
@@ -38,14 +42,12 @@ class Job:
     Attributes:
         source: a file, or a camera or URL.
         target: None only for a camera that is just shown.
-        kind: image, video or camera.
-        frames: how many to expect, None where unknown.
+        kind: image, video, animation or camera.
     """
 
     source: Path | str
     target: Path | None
     kind: str
-    frames: int | None = None
 
 
 def parse_request(options: Mapping[str, Any]) -> Request:
@@ -93,3 +95,66 @@ def _is_config(word: str) -> bool:
 
     name = word.removeprefix("configs/").removeprefix("anonymizers/")
     return name in config_names() and not Path(word).is_file()
+
+
+@dataclass(frozen=True)
+class Collected:
+    """All inputs of a run.
+
+    Attributes:
+        jobs: what can be tried.
+        others: files in folders that are neither photos nor videos.
+        unreadable: subfolders that could not be looked into.
+    """
+
+    jobs: list[Job]
+    others: list[Path]
+    unreadable: list[Path]
+
+
+def collect(request: Request) -> Collected:
+    """From inputs to jobs: folders are walked, outputs are named.
+
+    A file that does not exist becomes a job too: it fails by itself and leaves the others alone.
+
+    Raises:
+        UsageError: two outputs of one name, an output that is an input, or a camera without a single output file.
+        UnreadableMedia: a folder cannot be listed.
+    """
+    from dp2.sink.naming import plan_outputs
+
+    cameras = [word for word in request.inputs if is_camera(word)]
+    paths = [Path(word) for word in request.inputs if not is_camera(word)]
+    if cameras:
+        if paths or len(cameras) > 1:
+            raise UsageError("a camera or stream is anonymized alone; name no other input with it.")
+        return Collected([Job(cameras[0], request.output, CAMERA)], [], [])
+    found = [item for path in paths for item in _found(path, request.output)]
+    usable = [(item, folder) for item, folder in found if item.kind in (IMAGE, VIDEO, ANIMATION)]
+    targets = plan_outputs([_input(item, folder) for item, folder in usable], request.output)
+    jobs = [Job(item.path, target, item.kind) for (item, _), target in zip(usable, targets, strict=True)]
+    others = [item.path for item, _ in found if item.kind == "other"]
+    return Collected(jobs, others, [item.path for item, _ in found if item.kind == "unreadable"])
+
+
+def _found(path: Path, output: Path | None) -> Iterator[tuple[Found, Path | None]]:
+    """The files of an input, each with the folder it was named by, if it was."""
+    from dp2.source.folder import Found, kind_of, walk
+
+    if path.is_dir():
+        for item in walk(path, skip=() if output is None else (output,)):
+            yield item, path
+        return
+    kind = kind_of(path)
+    # Named outright, it is to be read; whatever is wrong with it is said by its reader.
+    yield Found(path, Path(path.name), IMAGE if kind == "other" else kind), None
+
+
+def _input(item: Found, folder: Path | None) -> Input:
+    from dp2.sink.containers import VIDEO_OUTPUT_SUFFIXES
+    from dp2.sink.naming import Input, photo_suffix
+
+    if item.kind == IMAGE:
+        return Input(item.path, photo_suffix(item.path), folder)
+    own = item.path.suffix
+    return Input(item.path, own if own.lower() in VIDEO_OUTPUT_SUFFIXES else ".mp4", folder)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from dp2.cli.inputs import Job
 from dp2.result import Result
 
 if TYPE_CHECKING:
+    from dp2.files import Report
     from dp2.sink.preview import Preview
 
 
@@ -66,16 +67,16 @@ class Progress:
             self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     @contextmanager
-    def job(self, job: Job) -> Iterator[Callable[[Result], None]]:
-        """A bar for one input; yields what is to be called with every result."""
-        task = self._bars.add_task(escape(str(job.source)), total=job.frames, rate="")
+    def job(self, job: Job) -> Iterator[Report]:
+        """A bar for one input; yields what is to be called with every result and the number to expect."""
+        task = self._bars.add_task(escape(str(job.source)), total=None, rate="")
         began, count = time.perf_counter(), 0
 
-        def shown(result: Result) -> None:
+        def shown(result: Result, total: int | None) -> None:
             nonlocal count
             count += 1
             rate = count / max(time.perf_counter() - began, 1e-9)
-            self._bars.update(task, advance=1, rate=f"{rate:.1f} frames/s")
+            self._bars.update(task, advance=1, total=total, rate=f"{rate:.1f} frames/s")
             if self._preview is not None:
                 self._preview.show(result.image)
 

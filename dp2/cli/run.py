@@ -39,16 +39,20 @@ def run(options: Mapping[str, Any]) -> bool:
     _log_to_stderr()
     request = parse_request(options)
     tree = config_tree(request, options)
-    jobs, others = collect(request)
+    inputs = collect(request)
     report = RunReport(config=request.config, overrides=request.overrides)
     with contextlib.ExitStack() as stack:
         settings = _settings(options, stack)
         anonymizer = _anonymizer(tree, request.config)
-        progress = stack.enter_context(Progress(len(jobs), preview=options["preview"]))
-        for path in others:
+        preview = options["preview"] or (inputs.jobs and inputs.jobs[0].target is None)
+        progress = stack.enter_context(Progress(len(inputs.jobs), preview=bool(preview)))
+        for path in inputs.others:
             progress.say(f"{path}: neither a photo nor a video; not copied.")
             report.records.append(Record(str(path), status="skipped"))
-        for job in jobs:
+        for path in inputs.unreadable:
+            progress.say(f"error: {path}: the folder cannot be looked into; check its permissions.")
+            report.records.append(Record(str(path), status="failed", error="the folder cannot be looked into"))
+        for job in inputs.jobs:
             report.records.append(_one(anonymizer, job, settings, progress))
     report.seconds = progress.seconds
     if options["report_json"] is not None:

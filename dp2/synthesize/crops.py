@@ -119,6 +119,7 @@ class BodyCrop:
         keypoints: give 17 COCO keypoints along; a body without them is refused.
         visibility: confidence from which a keypoint counts as seen.
         joint_map: draw the skeleton for the generator.
+        silhouette: give the mask before dilation along, (1, h, w), 1 = body.
     """
 
     size: tuple[int, int] = (288, 160)
@@ -129,6 +130,7 @@ class BodyCrop:
     keypoints: bool = False
     visibility: float = 0.3
     joint_map: bool = False
+    silhouette: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "size", tuple(self.size))
@@ -152,17 +154,23 @@ class BodyCrop:
         if region.mask is None:
             raise UsageError("a body crop needs a mask.")
         radius = int(sqrt(self.size[0] * self.size[1]) * self.dilation)
-        body = dilated(nearest(padded(region.mask, box), self.size), radius)
+        outline = nearest(padded(region.mask, box), self.size).astype(np.bool_)
+        body = dilated(outline, radius)
         body &= inside_frame(box, self.size, region.mask.shape)
         image = resize_image(padded(canvas, box), self.size, visible(box, canvas))
-        return Crop(image, ~body, box, self._conditions(region, box))
+        conditions = self._conditions(region, box)
+        if self.silhouette:
+            import torch
+
+            conditions["silhouette"] = torch.from_numpy(outline).float()[None]
+        return Crop(image, ~body, box, conditions)
 
     def _conditions(self, region: Region, box: Box) -> dict[str, Tensor]:
         if not (self.keypoints or self.joint_map) or region.keypoints is None:
             return {}
         import torch
 
-        from dp2.compose.joint_map import draw_joint_map
+        from dp2.models.joint_map import draw_joint_map
 
         points = torch.from_numpy(region.keypoints.astype(np.float32))
         size = torch.tensor([box[2] - box[0], box[3] - box[1]], dtype=torch.float32)
@@ -172,7 +180,8 @@ class BodyCrop:
         keypoints = torch.cat([places, seen[:, None]], dim=1)
         conditions = {"keypoints": keypoints} if self.keypoints else {}
         if self.joint_map:
-            conditions["joint_map"] = draw_joint_map(keypoints, self.size)
+            drawing = draw_joint_map(keypoints.numpy(), *self.size)
+            conditions["joint_map"] = torch.from_numpy(drawing).float()
         return conditions
 
 

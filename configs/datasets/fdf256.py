@@ -1,0 +1,3 @@
+"""FDF256: faces at 256x256."""
+
+data = {"resolution": [256, 256]}

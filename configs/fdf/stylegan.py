@@ -1,0 +1,7 @@
+"""Faces at 256x256 (FDF256)."""
+
+from ..datasets.fdf256 import data
+from ..discriminators.stylegan2 import discriminator
+from ..generators.stylegan_unet import generator
+
+weights = "fdf/stylegan"

@@ -1,0 +1,23 @@
+"""The right reader for a moving picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dp2.source.animation import AnimationSource
+from dp2.source.sniff import is_animation
+from dp2.source.video import VideoSource
+
+
+def open_source(
+    path: Path,
+    *,
+    start: float | None = None,
+    end: float | None = None,
+    fps: float | None = None,
+    max_res: int | None = None,
+    salvage: bool = False,
+) -> VideoSource | AnimationSource:
+    """A video, or an animated GIF or WebP. Arguments and errors as of `VideoSource`."""
+    kind = AnimationSource if is_animation(path) else VideoSource
+    return kind(path, start=start, end=end, fps=fps, max_res=max_res, salvage=salvage)

@@ -1,0 +1,140 @@
+"""What runs a generator: PyTorch on some device, in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dp2.errors import EngineError
+from dp2.models.generator import Generator
+from dp2.synthesize.crops import Crop
+
+Painted = list[NDArray[np.float32]]
+
+
+class Backend(Protocol):
+    """A generator in memory."""
+
+    @property
+    def z_channels(self) -> int:
+        """Length of a latent."""
+
+    @property
+    def out_of_memory(self) -> tuple[type[BaseException], ...]:
+        """What `paint` raises where a smaller batch may succeed."""
+
+    def styles(self, z: NDArray[np.float32], truncation: float, centers: NDArray[np.int64] | None) -> Tensor:
+        """(N, z_channels) float32 to (N, w_channels); `centers` as in `dp2.models.generator.Generator.style`."""
+
+    def paint(self, crops: Sequence[Crop], styles: Tensor) -> Painted:
+        """(h, w, 3) float32 in [0, 255] for each crop, not finite where the network's values are not."""
+
+    def free(self) -> None:
+        """Give cached memory back."""
+
+
+class TorchBackend:
+    """A network on a device.
+
+    Args:
+        network: in evaluation mode, on the CPU.
+        device: where to run it.
+        amp: mixed precision; None = where the machine gains.
+        compiled: use torch.compile; the first batch of each size takes long.
+    """
+
+    def __init__(self, network: Generator, device: torch.device, *, amp: bool | None, compiled: bool) -> None:
+        self._device = device
+        self._dtype = amp_dtype(device, amp)
+        self._network = network.to(device, memory_format=torch.channels_last)  # type: ignore[attr-defined]
+        self._forward = torch.compile(self._network) if compiled else self._network
+        self.z_channels = int(network.z_channels)
+        self.out_of_memory: tuple[type[BaseException], ...] = (torch.OutOfMemoryError, MemoryError)
+
+    @torch.inference_mode()
+    def styles(self, z: NDArray[np.float32], truncation: float, centers: NDArray[np.int64] | None) -> Tensor:
+        """As in `Backend`."""
+        index = None if centers is None else torch.from_numpy(centers)
+        style: Tensor = self._network.style(
+            torch.from_numpy(z).to(self._device), truncation=truncation, center_index=index
+        )
+        return style
+
+    @torch.inference_mode()
+    def paint(self, crops: Sequence[Crop], styles: Tensor) -> Painted:
+        """As in `Backend`."""
+        condition, mask, extra = stacked(crops)
+        condition = condition.to(self._device, memory_format=torch.channels_last)
+        mask = mask.to(self._device, memory_format=torch.channels_last)
+        extra = {name: value.to(self._device) for name, value in extra.items()}
+        mixed = torch.autocast(self._device.type, self._dtype) if self._dtype is not None else nullcontext()
+        with mixed:
+            image = self._forward(condition, mask, w=styles, **extra)
+        return to_pixels(image)
+
+    def free(self) -> None:
+        """As in `Backend`."""
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+
+
+def stacked(crops: Sequence[Crop]) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    """Crops as a generator's inputs: condition (N, 3, h, w) in [-1, 1] and 0 in the hole, mask (N, 1, h, w), the rest."""
+    keep = torch.from_numpy(np.stack([crop.keep for crop in crops]))[:, None]
+    images = torch.from_numpy(np.stack([crop.image for crop in crops])).permute(0, 3, 1, 2)
+    known = torch.where(keep, (images.float() - 127.5) / 127.5, 0.0)
+    extra = {name: torch.stack([crop.conditions[name] for crop in crops]) for name in crops[0].conditions}
+    return known, keep.float(), extra
+
+
+def to_pixels(image: Tensor) -> Painted:
+    """(N, 3, h, w) around [-1, 1] to (h, w, 3) float32 in [0, 255]; what is not finite stays so."""
+    pixels = (image.float() + 1).div(2).clamp(0, 1).mul(255)  # clamp passes NaN on, but hides infinities
+    pixels = torch.where(torch.isfinite(image), pixels, torch.nan)
+    return list(pixels.permute(0, 2, 3, 1).contiguous().cpu().numpy())
+
+
+def pick_device(name: str) -> torch.device:
+    """A device by name; "auto" = CUDA, then Apple's GPU, then the CPU.
+
+    Raises:
+        EngineError: this machine or build has none of that name.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:  # torch asserts where it was built without CUDA
+        reason = str(error).splitlines()[0]
+        raise EngineError(f"PyTorch cannot use the device {name} here ({reason}); use --device cpu.") from error
+    return device
+
+
+def amp_dtype(device: torch.device, wanted: bool | None) -> torch.dtype | None:
+    """The type of mixed precision; None = float32 throughout."""
+    if wanted is False:
+        return None
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+    if device.type == "cpu":
+        return torch.bfloat16 if wanted or has_bf16_units() else None
+    return torch.float16 if wanted else None
+
+
+def has_bf16_units() -> bool:
+    """Whether the CPU multiplies bfloat16 matrices in hardware; without, bfloat16 is slower than float32."""
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="ignore")
+    except OSError:
+        return False
+    return "amx_bf16" in flags or "avx512_bf16" in flags

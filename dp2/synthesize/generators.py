@@ -1,0 +1,94 @@
+"""From a generator's config to something that paints: network, checkpoint, device and engine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dp2.config import build, load_config
+from dp2.errors import ConfigError, EngineError, UsageError
+from dp2.weights.registry import entries
+from dp2.weights.store import Store
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from dp2.synthesize.backend import Backend
+
+ENGINES = ("torch", "onnxruntime", "openvino")
+
+
+@dataclass
+class GeneratorSource:
+    """A generator that is on this machine but not yet in memory.
+
+    Args:
+        config: defines `generator` and `weights` (a name of the registry or a file), and `rename` where the published
+            names are not the network's.
+        device: "auto", "cpu", "cuda", …
+        amp: mixed precision; None = where the machine gains.
+        engine: one of `ENGINES`.
+        compile: use torch.compile.
+
+    Raises:
+        ConfigError: the config defines no generator.
+        MissingWeights: the checkpoint is not on this machine.
+    """
+
+    config: str
+    device: str = "auto"
+    amp: bool | None = None
+    engine: str = "torch"
+    compile: bool = False
+    checkpoint: Path = field(init=False)
+    _leftovers: tuple[str, ...] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.engine not in ENGINES:
+            raise UsageError(f"a generator's engine is one of {', '.join(ENGINES)}, not {self.engine}.")
+        tree = load_config(self.config)
+        if "generator" not in tree or "weights" not in tree:
+            raise ConfigError(f"{self.config} defines no `generator` with `weights`.")
+        name = str(tree.weights)
+        self.checkpoint = Store().path(name)
+        self._leftovers = entries()[name].leftovers if name in entries() else ()
+
+    def network(self) -> nn.Module:
+        """The generator on the CPU with its published weights, ready for inference.
+
+        Raises:
+            CheckpointMismatch, UnsafeCheckpoint: the file is not that network's.
+        """
+        from hydra.utils import get_method
+
+        from dp2.weights.loading import generator_state, load_checkpoint, load_strict
+
+        tree = load_config(self.config)
+        network: Any = build(tree.generator)
+        source = str(self.checkpoint)
+        state, centers = generator_state(load_checkpoint(self.checkpoint), source)
+        rename = get_method(tree.rename) if "rename" in tree else None
+        load_strict(network, state, self._leftovers, source, rename)
+        if centers is not None:
+            network.set_w_centers(centers)
+        network.eval().requires_grad_(False)
+        return network  # type: ignore[no-any-return]
+
+    def load(self) -> Backend:
+        """Into memory, on its device.
+
+        Raises:
+            EngineError: the device or engine is not to be had.
+        """
+        from dp2.synthesize.backend import TorchBackend, pick_device
+
+        network: Any = self.network()
+        device = pick_device(self.device)
+        if self.engine == "torch":
+            return TorchBackend(network, device, amp=self.amp, compiled=self.compile)
+        if device.type != "cpu":
+            raise EngineError(f"the engine {self.engine} runs on the CPU; with device {device} use torch.")
+        from dp2.synthesize.exported import ExportedBackend
+
+        return ExportedBackend(network, self.engine)

@@ -1,0 +1,152 @@
+"""A generator as a synthesizer: cut out, throw away, paint anew, put back."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dp2.errors import Dp2Error, UsageError
+from dp2.synthesize.blend import PASTES, Paste
+from dp2.synthesize.crops import Crop, Cropper
+from dp2.synthesize.geometry import clipped
+from dp2.synthesize.latents import LatentIndex, hashed_index, latent
+from dp2.types import Job, Patch, Reach, Refusal, Region
+
+if TYPE_CHECKING:
+    from dp2.synthesize.backend import Backend
+
+_log = logging.getLogger(__name__)
+_NOWHERE = Reach((0, 0, 0, 0), (0, 0, 0, 0))
+
+
+class Inpainter:
+    """Replaces regions by what a generator paints.
+
+    Pixels in the hole never reach the generator: its condition is 0 there. What the generator cannot serve is refused,
+    so that classic redaction takes over. The checkpoint is looked for when this is built (so that nothing starts
+    without it) and loaded with the first region.
+
+    Args:
+        generator: config that defines `generator` and `weights`, by path or name (e.g. "configs/fdf/stylegan.py").
+        crop: how regions are cut for it.
+        truncation: 1 = latents as drawn, 0 = the average style (or centre).
+        multi_modal_truncation: truncate towards the checkpoint's centre of the person's latent index.
+        paste: "natural", or "reference" as published.
+        batch_size: most crops in one call of the generator.
+        amp: mixed precision; None = where the machine gains.
+        device: "auto", "cpu", "cuda", …
+        engine: "torch", or "onnxruntime" / "openvino" to run an export of the generator.
+        compile: use torch.compile.
+        latent_index: from (seed, identity) to the index that latents are drawn from.
+
+    Raises:
+        UsageError: an argument is out of range.
+        MissingWeights: the checkpoint is not on this machine.
+    """
+
+    def __init__(
+        self,
+        *,
+        generator: str,
+        crop: Cropper,
+        truncation: float = 0.0,
+        multi_modal_truncation: bool = False,
+        paste: Paste = "natural",
+        batch_size: int = 8,
+        amp: bool | None = None,
+        device: str = "auto",
+        engine: str = "torch",
+        compile: bool = False,  # noqa: A002  the field's word
+        latent_index: LatentIndex = hashed_index,
+    ) -> None:
+        from dp2.synthesize.generators import GeneratorSource
+
+        if not 0 <= truncation <= 1:
+            raise UsageError(f"truncation must lie in [0, 1], not {truncation}.")
+        if paste not in PASTES:
+            raise UsageError(f"paste is one of {', '.join(PASTES)}, not {paste}.")
+        if batch_size < 1:
+            raise UsageError(f"batch_size must be at least 1, not {batch_size}.")
+        self.crop = crop
+        self.truncation, self.multi_modal_truncation = truncation, multi_modal_truncation
+        self.batch_size, self.latent_index = batch_size, latent_index
+        self._paste = PASTES[paste]
+        self._source = GeneratorSource(generator, device=device, amp=amp, engine=engine, compile=compile)
+        self._backend: Backend | None = None
+        self._lock = threading.Lock()
+
+    def reach(self, region: Region, height: int, width: int) -> Reach:
+        """The crop: all of it is looked at, and changed no further."""
+        box = self.crop.box(region, height, width)
+        if isinstance(box, Refusal):
+            return _NOWHERE
+        left, top, right, bottom = clipped(box, height, width)
+        inside = (left, top, max(left, right), max(top, bottom))
+        return Reach(inside, inside)
+
+    def synthesize(self, jobs: Sequence[Job], seed: int) -> list[Patch | Refusal]:
+        """As in `dp2.stages.Synthesizer`; batches of `batch_size`, halved where memory runs out."""
+        answers: list[Patch | Refusal] = []
+        served: list[tuple[int, Crop]] = []
+        for place, job in enumerate(jobs):
+            crop = self._cut(job)
+            answers.append(crop if isinstance(crop, Refusal) else Refusal("not painted"))
+            if isinstance(crop, Crop):
+                served.append((place, crop))
+        for start in range(0, len(served), self.batch_size):
+            part = served[start : start + self.batch_size]
+            indices = [self.latent_index(seed, jobs[place].region.identity) for place, _ in part]
+            painted = self._paint([crop for _, crop in part], indices)
+            for (place, crop), pixels, index in zip(part, painted, indices, strict=True):
+                answers[place] = self._put_back(jobs[place], crop, pixels, index)
+        return answers
+
+    def _cut(self, job: Job) -> Crop | Refusal:
+        box = self.crop.box(job.region, *job.canvas.shape[:2])
+        if isinstance(box, Refusal):
+            return box
+        left, top, right, bottom = clipped(box, *job.canvas.shape[:2])
+        if right <= left or bottom <= top:
+            return Refusal("a region outside the frame")
+        crop = self.crop.cut(job.canvas, job.region, box)
+        return Refusal("a region without a hole at the generator's resolution") if crop.keep.all() else crop
+
+    def _put_back(self, job: Job, crop: Crop, pixels: NDArray[np.float32] | Refusal, index: int) -> Patch | Refusal:
+        if isinstance(pixels, Refusal):
+            return pixels
+        return self._paste(job.canvas, crop, pixels, np.random.default_rng(index))
+
+    def _paint(self, crops: Sequence[Crop], indices: Sequence[int]) -> list[NDArray[np.float32] | Refusal]:
+        """(h, w, 3) float32 in [0, 255] for each crop."""
+        backend = self._loaded()
+        try:
+            painted = backend.paint(crops, self._styles(backend, indices))
+        except backend.out_of_memory as error:
+            backend.free()
+            if len(crops) == 1:
+                _log.warning("not enough memory for one region; it is redacted (%s)", error)
+                return [Refusal("not enough memory")]
+            half = len(crops) // 2
+            return self._paint(crops[:half], indices[:half]) + self._paint(crops[half:], indices[half:])
+        except Dp2Error:
+            raise
+        except RuntimeError as error:
+            _log.warning("the generator failed on %d regions; they are redacted (%s)", len(crops), error)
+            return [Refusal("the generator failed")] * len(crops)
+        return [image if np.isfinite(image).all() else Refusal("values that are not finite") for image in painted]
+
+    def _styles(self, backend: Backend, indices: Sequence[int]) -> Any:
+        z = np.stack([latent(index, backend.z_channels) for index in indices])
+        centers = np.array(indices, np.int64) if self.multi_modal_truncation else None
+        return backend.styles(z, self.truncation, centers)
+
+    def _loaded(self) -> Backend:
+        with self._lock:
+            if self._backend is None:
+                self._backend = self._source.load()
+            return self._backend
