@@ -39,6 +39,7 @@ class VideoInfo:
         time_base: times of frames are multiples of this many seconds.
         frames: how many will come, exactly or estimated from duration and rate; None where unknown.
         duration: in seconds, None where unknown.
+        end: when the last frame of the whole stream stops being shown, in seconds; None where unknown.
         pixel_aspect: width over height of one pixel as shown.
         rotation: degrees counter-clockwise by which frames were turned to stand upright.
         colour: as tagged in the file.
@@ -57,6 +58,7 @@ class VideoInfo:
     time_base: Fraction = Fraction(1, 90_000)
     frames: int | None = None
     duration: Fraction | None = None
+    end: Fraction | None = None
     pixel_aspect: Fraction = Fraction(1)
     rotation: int = 0
     colour: Colour = Colour()

@@ -77,6 +77,10 @@ class VideoSink:
         self._origin: Fraction | None = None
         self._durations: dict[int, int] = {}
         self._last = -1
+        self._end = 0
+        self._first_pts: int | None = None
+        self._first_dts: int | None = None
+        self._held: Packet[Any] | None = None
         self._convert = VideoReformatter()
         self._audio: AudioCopy | None = None
         self._filter: BitStreamFilterContext | None = None
@@ -126,6 +130,7 @@ class VideoSink:
                 if self._origin is None:
                     raise OutputError(f"{self._path}: there was no frame to write. Nothing was written.")
                 self._mux(self._stream.encode(None))
+                self._mux_last()
                 if self._audio is not None:
                     self._audio.copy()
                     self._audio.close()
@@ -208,6 +213,9 @@ class VideoSink:
         self._last = picture.pts
         shown = frame.duration or 1 / (self._info.average_rate or _DEFAULT_RATE)
         self._durations[picture.pts] = max(1, round(shown / base))
+        self._end = picture.pts + self._durations[picture.pts]
+        if self._first_pts is None:
+            self._first_pts = picture.pts
         return picture
 
     def _mux(self, packets: Sequence[Packet[Any]]) -> None:
@@ -215,9 +223,25 @@ class VideoSink:
             for filtered in [packet] if self._filter is None else self._filter.filter(packet):
                 filtered.stream = self._stream
                 filtered.duration = self._durations.pop(filtered.pts or 0, 0)
-                if self._audio is not None:
-                    self._audio.copy(until=(filtered.dts or 0) * filtered.time_base + (self._origin or 0))
-                self._output.mux(filtered)
+                self._mux_held()
+                self._held = filtered
+                if self._first_dts is None:
+                    self._first_dts = filtered.dts or 0
+
+    def _mux_held(self) -> None:
+        if self._held is None:
+            return
+        if self._audio is not None:
+            self._audio.copy(until=(self._held.dts or 0) * self._held.time_base + (self._origin or 0))
+        self._output.mux(self._held)
+
+    def _mux_last(self) -> None:
+        if self._held is not None and self._kind.format in {"mp4", "mov"}:
+            # MP4 stores distances of decoding times; the last one has to fill up what is shown (movenc sums them up).
+            shown = self._end - (self._first_pts or 0)
+            self._held.duration = max(1, shown - ((self._held.dts or 0) - (self._first_dts or 0)))
+        self._mux_held()
+        self._held = None
 
     @contextlib.contextmanager
     def _reported(self) -> Iterator[None]:

@@ -92,6 +92,7 @@ def probe(path: Path) -> tuple[VideoInfo, Orientation]:
             time_base=stream.time_base or Fraction(1, 90_000),
             frames=frames or None,
             duration=duration,
+            end=_end(stream, origin),
             pixel_aspect=1 / aspect if orientation.swap else aspect,
             rotation=orientation.degrees,
             colour=Colour(
@@ -143,6 +144,12 @@ def _duration(container: InputContainer, stream: VideoStream) -> Fraction | None
     if stream.duration and stream.time_base:
         return stream.duration * stream.time_base
     return Fraction(container.duration, av.time_base) if container.duration else None
+
+
+def _end(stream: VideoStream, origin: Fraction) -> Fraction | None:
+    if not stream.duration or not stream.time_base:
+        return None
+    return ((stream.start_time or 0) + stream.duration) * stream.time_base - origin
 
 
 def _origin(container: InputContainer) -> Fraction:

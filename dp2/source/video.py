@@ -32,6 +32,7 @@ from dp2.video_info import (
 )
 
 _log = logging.getLogger(__name__)
+_NOTHING = np.zeros((0, 0, 3), np.uint8)
 
 
 class VideoSource:
@@ -81,25 +82,37 @@ class VideoSource:
         return iter(frames if self._rate is None else resample(frames, self._rate))
 
     def _frames(self) -> Iterator[Frame]:
+        held: Frame | None = None
+        index = count()
+        for frame in self._timed():
+            if held is not None:
+                # Not the container's own duration: in MP4 that is the distance of decoding times, not of showing times.
+                yield replace(held, index=next(index), duration=frame.time - held.time)
+            if self._end is not None and frame.time >= self._end:
+                return
+            held = frame if self._start is None or frame.time >= self._start else None
+        if held is not None:
+            yield replace(held, index=next(index), duration=self._last_duration(held))
+
+    def _timed(self) -> Iterator[Frame]:
         container, stream = open_video(self._path)
         read = 0
         with container:
             seeked = self._seek(container, stream)
             picture = _Picture(self.info, self._stored, self._orientation)
-            index = count()
             try:
                 for decoded in whole_frames(container, stream, self._path, seeked=seeked):
                     read += 1
                     time = self._time(decoded, stream, read)
-                    if self._end is not None and time >= self._end:
-                        return
-                    if self._start is None or time >= self._start:
-                        duration = (
-                            decoded.duration * stream.time_base if decoded.duration and stream.time_base else None
-                        )
-                        yield Frame(picture(decoded), next(index), time, duration)
+                    inside = (self._start is None or time >= self._start) and (self._end is None or time < self._end)
+                    image = picture(decoded) if inside else _NOTHING
+                    yield Frame(image, read, time, decoded.duration * (stream.time_base or Fraction(0)) or None)
             except Damage as damage:
                 self._report(damage, read, seeked)
+
+    def _last_duration(self, frame: Frame) -> Fraction | None:
+        left = None if self._stored.end is None else self._stored.end - frame.time
+        return left if left is not None and left > 0 else frame.duration
 
     def _seek(self, container: InputContainer, stream: VideoStream) -> bool:
         if not self._start or stream.time_base is None:

@@ -1,0 +1,155 @@
+"""Reads an animated GIF or WebP as a stream of RGB frames."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image as Pil
+
+from dp2.errors import UnreadableMedia, UnsupportedMedia
+from dp2.source.timing import exact_rate, resample
+from dp2.source.video import limited_size, span_info
+from dp2.source.whole import is_cut_off
+from dp2.types import Frame, Image
+from dp2.video_info import RGB_MATRIX, Colour, VideoInfo
+
+_log = logging.getLogger(__name__)
+_UNSAID = 100  # ms: what browsers do with durations of 0
+
+
+class AnimationSource:
+    """The frames of a GIF or WebP, composed as shown, on white where they are transparent. Can be iterated repeatedly.
+
+    Takes the same arguments as `VideoSource`, has the same attributes and raises the same errors; frames are
+    (H, W, 3) uint8 RGB.
+
+    Args:
+        max_pixels: larger pictures are refused.
+
+    Raises:
+        UnsupportedMedia: a frame has more than `max_pixels`.
+    """
+
+    def __init__(
+        self,
+        path: Path | str,
+        *,
+        start: float | None = None,
+        end: float | None = None,
+        fps: float | Fraction | None = None,
+        max_res: int | None = None,
+        salvage: bool = False,
+        max_pixels: int = 300_000_000,
+    ) -> None:
+        self._path = Path(path)
+        self._start = None if start is None else Fraction(start)
+        self._end = None if end is None else Fraction(end)
+        self._rate = None if fps is None else exact_rate(fps)
+        self._salvage = salvage
+        with self._open() as image:
+            if image.width * image.height > max_pixels:
+                raise UnsupportedMedia(f"{self._path}: {image.width}x{image.height} is too large; see --max-pixels.")
+            width, height = limited_size(image.width, image.height, max_res)
+            self._stored = _info(self._path, image)
+            transparent = "transparency" in image.info or image.mode in {"RGBA", "LA"}
+        self.info: VideoInfo = span_info(
+            replace(self._stored, width=width, height=height), self._start, self._end, self._rate
+        )
+        self.notes: tuple[str, ...] = ("its transparency becomes white",) if transparent else ()
+
+    def __iter__(self) -> Iterator[Frame]:
+        frames: Iterable[Frame] = self._span()
+        return iter(frames if self._rate is None else resample(frames, self._rate))
+
+    def _span(self) -> Iterator[Frame]:
+        index = 0
+        for frame in self._frames():
+            if self._end is not None and frame.time >= self._end:
+                return
+            if self._start is None or frame.time >= self._start:
+                yield replace(frame, index=index)
+                index += 1
+
+    def _frames(self) -> Iterator[Frame]:
+        time, read = Fraction(0), 0
+        with self._open() as image:
+            total = getattr(image, "n_frames", 1)
+            try:
+                for read in range(total):
+                    image.seek(read)
+                    pixels = self._pixels(image)
+                    duration = _duration(image)
+                    yield Frame(pixels, read, time, duration)
+                    time += duration
+            except (OSError, EOFError, SyntaxError, ValueError) as error:
+                self._report(read, total, error)
+                return
+            if is_cut_off(self._path):
+                self._report(total, None, None)
+
+    def _pixels(self, image: Pil.Image) -> Image:
+        pixels = np.asarray(image.convert("RGBA"))
+        alpha = pixels[..., 3:].astype(np.uint16)
+        colour = (pixels[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255
+        rgb = np.ascontiguousarray(colour.astype(np.uint8))
+        size = (self.info.width, self.info.height)
+        if size != (image.width, image.height):
+            rgb = np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), np.uint8)
+        return rgb
+
+    @contextlib.contextmanager
+    def _open(self) -> Iterator[Pil.Image]:
+        try:
+            image = Pil.open(self._path, formats=("GIF", "WEBP"))
+        except (OSError, SyntaxError) as error:
+            empty = self._path.is_file() and self._path.stat().st_size == 0
+            what = "is empty" if empty else "is not a GIF or WebP that can be read; check what kind of file it is"
+            raise UnreadableMedia(f"{self._path}: {what}. Nothing was written.") from error
+        with image:
+            yield image
+
+    def _report(self, read: int, total: int | None, error: Exception | None) -> None:
+        of = f"{read} frames were read" if total is None else f"{read} of {total} frames were read"
+        if self._salvage:
+            _log.warning("%s: the file ends in frame %d; %s, the rest is left out.", self._path, read, of)
+            self.notes = (*self.notes, f"the file ends in frame {read}; {of}, the rest is left out.")
+            return
+        raise UnreadableMedia(
+            f"{self._path}: the file ends in frame {read}; {of}. Nothing was written. "
+            "Use --salvage to keep what was whole."
+        ) from error
+
+
+def _info(path: Path, image: Pil.Image) -> VideoInfo:
+    frames = getattr(image, "n_frames", 1)
+    duration = Fraction(0)
+    with contextlib.suppress(OSError, EOFError, SyntaxError, ValueError):
+        for index in range(frames):
+            image.seek(index)
+            duration += _duration(image)
+        image.seek(0)
+    loop = image.info.get("loop")
+    return VideoInfo(
+        path=path,
+        width=image.width,
+        height=image.height,
+        average_rate=frames / duration if duration else None,
+        time_base=Fraction(1, 1000),
+        frames=frames,
+        duration=duration or None,
+        colour=Colour(matrix=RGB_MATRIX),
+        coded_height=image.height,
+        codec=(image.format or "").lower(),
+        loop=None if loop is None else int(loop),
+    )
+
+
+def _duration(image: Pil.Image) -> Fraction:
+    return Fraction(round(image.info.get("duration") or _UNSAID), 1000)
