@@ -73,7 +73,7 @@ def download(url: str, part: Path, *, checked: bool, timeout: float, progress: P
             raise DownloadError(_reason(error, timeout)) from error
         except OSError as error:
             raise _disk_error(error, part) from error
-    raise DownloadError(reason)
+    raise DownloadError(f"{reason}; {_size(part)} bytes are kept for the next attempt")
 
 
 def forget(part: Path) -> None:

@@ -38,13 +38,11 @@ def generator_state(
     Raises:
         CheckpointMismatch: it holds no generator.
     """
-    checkpoint = _unnest(checkpoint) if not any(name in checkpoint for name in _GENERATORS) else checkpoint
-    chosen = next((checkpoint[name] for name in _GENERATORS if name in checkpoint), checkpoint)
+    inner = _unnest(checkpoint)
+    chosen = next((table[name] for table in (checkpoint, inner) for name in _GENERATORS if name in table), inner)
     state = _tensors(_unnest(chosen), source)
-    inside = state.pop("style_net.w_centers", None)
-    state.pop("w_centers", None)
-    beside = checkpoint.get("w_centers")
-    centers = beside if isinstance(beside, Tensor) else inside
+    inside = [state.pop(key, None) for key in ("style_net.w_centers", "w_centers")]
+    centers = next((found for found in (checkpoint.get("w_centers"), *inside) if isinstance(found, Tensor)), None)
     if centers is not None and centers.ndim != 2:
         raise CheckpointMismatch(f"{source}: w_centers has the shape {tuple(centers.shape)}; expected (M, w_channels).")
     return state, centers

@@ -71,6 +71,11 @@ def _encode(text: Any, encoding: Any = "latin1") -> bytes:
     return text.encode("latin-1")
 
 
+def _no_bytes() -> bytes:
+    """`bytes()`, which is how old protocols write b""."""
+    return b""
+
+
 def _ascii(text: Any) -> str:
     return text.decode("ascii") if isinstance(text, bytes) else str(text)
 
@@ -82,6 +87,8 @@ def _table() -> dict[str, Name]:
         "_codecs.encode": Name("_codecs.encode", _encode),
         "collections.OrderedDict": Name("collections.OrderedDict", OrderedDict),
     }
+    for builtin in ("__builtin__", "builtins"):
+        names[f"{builtin}.bytes"] = Name("bytes", _no_bytes)
     for core in ("numpy.core", "numpy._core"):  # before and since NumPy 2
         names[f"{core}.multiarray._reconstruct"] = Name("numpy reconstruct", _reconstruct)
         names[f"{core}.multiarray.scalar"] = Name("numpy scalar", _scalar)
