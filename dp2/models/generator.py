@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 from dp2.errors import UsageError
@@ -46,6 +47,13 @@ class Generator(Protocol):
     def set_w_centers(self, centers: Tensor) -> None:
         """Hold the centres of multi-modal truncation, (M, w_channels) float32; never part of the state dict."""
 
+    def for_inference(self, dtype: torch.dtype = torch.float32) -> Generator:
+        """An equivalent that is faster and cannot be trained; itself where there is nothing to gain.
+
+        Args:
+            dtype: of the convolutions; styles stay float32, and so does the result.
+        """
+
     def __call__(
         self,
         condition: Tensor,
@@ -77,12 +85,31 @@ class Generator(Protocol):
         """
 
 
-def require(conditions: Mapping[str, Tensor | None], *names: str) -> None:
-    """Refuse a call that lacks an input the network needs.
+def require_style(w: Tensor | None, z: Tensor | None, style_net: Callable[[Tensor], Tensor]) -> Tensor:
+    """The styles of a call: w itself, or what the style network makes of z.
 
     Raises:
-        UsageError: names the missing inputs.
+        UsageError: neither is given.
     """
-    missing = [name for name in names if conditions.get(name) is None]
-    if missing:
-        raise UsageError(f"the generator needs {', '.join(missing)}; give it with the picture and the mask")
+    if w is not None:
+        return w
+    if z is None:
+        raise UsageError("the generator needs a style w or a latent z")
+    return style_net(z)
+
+
+def stack_inputs(
+    condition: Tensor, mask: Tensor, optional: Mapping[str, Tensor | None], needed: tuple[str, ...]
+) -> Tensor:
+    """Picture, mask and the needed conditions in their order, over channels: (N, 4 + …, H, W).
+
+    Raises:
+        UsageError: names the needed conditions that are missing.
+    """
+    inputs = [condition, mask]
+    for name in needed:
+        extra = optional.get(name)
+        if extra is None:
+            raise UsageError(f"the generator needs {name} beside the picture and the mask")
+        inputs.append(extra)
+    return torch.cat(inputs, dim=1)

@@ -74,8 +74,8 @@ class Conv2d(nn.Module):
         self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
         self.resample_filter: Tensor | None
         self.register_buffer("resample_filter", fir_filter() if up > 1 or down > 1 else None)
-        self.affine: nn.Module | None = None
-        self.affine_beta: nn.Module | None = None
+        self.affine: Linear | None = None
+        self.affine_beta: Linear | None = None
         if w_channels is not None:
             self.affine = Linear(w_channels, in_channels, bias_init=1.0)
             self.affine_beta = Linear(w_channels, in_channels)

@@ -36,13 +36,14 @@ class StyleNet(nn.Module):
         with torch.autocast(z.device.type, enabled=False):
             x = z.float()
             x = x * torch.rsqrt(x.square().mean(dim=1, keepdim=True) + 1e-8)
-            return self.fc1(self.fc0(x))  # type: ignore[no-any-return]
+            y: Tensor = self.fc1(self.fc0(x))
+            return y
 
     def truncated(self, z: Tensor, truncation: float | None, center_index: Tensor | None) -> Tensor:
         """`Generator.style` describes the arguments."""
         w = self(z)
         if truncation is None:
-            return w
+            return w  # type: ignore[no-any-return]
         return self._center(center_index).lerp(w, min(max(truncation, 0.0), 1.0))
 
     def _center(self, index: Tensor | None) -> Tensor:

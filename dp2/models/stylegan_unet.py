@@ -11,8 +11,8 @@ from math import sqrt
 import torch
 from torch import Tensor, nn
 
-from dp2.errors import UsageError
-from dp2.models.generator import EMBEDDING, require
+from dp2.models.fused_unet import FusedStyleGANUnet
+from dp2.models.generator import EMBEDDING, require_style, stack_inputs
 from dp2.models.layers import Conv2d, ResidualBlock
 from dp2.models.style_net import StyleNet
 
@@ -53,7 +53,7 @@ class StyleGANUnet(nn.Module):
     ) -> None:
         super().__init__()
         self.z_channels = z_channels
-        self.resolution = resolution
+        self.resolution = (resolution[0], resolution[1])
         self.conditions: tuple[str, ...] = (EMBEDDING,) if embedding_channels else ()
         widths = level_widths(resolution, lowest, width, max_multiplier)
         self.style_net = StyleNet(z_channels=z_channels, w_channels=w_channels)
@@ -97,6 +97,10 @@ class StyleGANUnet(nn.Module):
         """As in `Generator`."""
         self.style_net.set_centers(centers)
 
+    def for_inference(self, dtype: torch.dtype = torch.float32) -> FusedStyleGANUnet:
+        """As in `Generator`: a copy of the weights with everything folded."""
+        return FusedStyleGANUnet(self, dtype)
+
     def forward(
         self,
         condition: Tensor,
@@ -109,14 +113,8 @@ class StyleGANUnet(nn.Module):
         joint_map: Tensor | None = None,  # noqa: ARG002
     ) -> Tensor:
         """As in `Generator`."""
-        if self.conditions:
-            require({EMBEDDING: embedding}, *self.conditions)
-        if w is None:
-            if z is None:
-                raise UsageError("the generator needs w or z")
-            w = self.style_net(z)
-        inputs = [condition, mask] if embedding is None or not self.conditions else [condition, mask, embedding]
-        x, features = self.encode(torch.cat(inputs, dim=1))
+        w = require_style(w, z, self.style_net)
+        x, features = self.encode(stack_inputs(condition, mask, {EMBEDDING: embedding}, self.conditions))
         painted = self.decode(x, features, w)
         return condition * mask + painted * (1 - mask)
 
