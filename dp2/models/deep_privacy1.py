@@ -11,6 +11,7 @@ over 50 million weights on each call.
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Mapping
 from math import sqrt
@@ -58,7 +59,9 @@ class NormedConv(ScaledConv):
         # in float32, because squares of half-precision features of this size overflow
         length = torch.linalg.vector_norm(y, dim=1, keepdim=True, dtype=torch.float32)  # (N, 1, H, W)
         inverse = torch.rsqrt(length.square() / y.shape[1] + 1e-7 / self.scale**2)
-        return y * inverse.to(y.dtype)
+        inverse = inverse.to(y.dtype)
+        # gradients need y as it was; without them, no second map of this size is allocated
+        return y * inverse if torch.is_grad_enabled() else y.mul_(inverse)
 
 
 class ScaledLinear(nn.Module):
@@ -167,7 +170,8 @@ class Decoder(nn.Module):
 
     def forward(self, features: list[Tensor], latent: Tensor, keypoints: Tensor) -> list[Tensor]:
         """Features of each resolution, lowest first, of the encoder's and a (N, L, 4, 4) latent."""
-        x4 = self.basic_block4(torch.cat((features[0], latent, self.pose_fcnn(keypoints)), dim=1))
+        extra = torch.cat((latent, self.pose_fcnn(keypoints)), dim=1)
+        x4 = self.basic_block4(torch.cat((features[0], extra.to(features[0].dtype)), dim=1))
         x8 = self.basic_block8(self.skip_connection8(x4, features[1]))
         x16 = self.basic_block16(self.skip_connection16(x8, features[2]))
         x32 = self.basic_block32(self.skip_connection32(x16, features[3]))
@@ -176,7 +180,7 @@ class Decoder(nn.Module):
         return [x4, x8, x16, x32, x64, x128]
 
 
-class MSGGenerator(nn.Module):
+class DeepPrivacy1(nn.Module):
     """Paints a face into the hole of a 128×128 crop. A `dp2.models.generator.Generator`.
 
     Args:
@@ -234,12 +238,23 @@ class MSGGenerator(nn.Module):
         latent = z if w is None else w
         if latent is None or keypoints is None:
             raise UsageError("DeepPrivacy1's generator needs keypoints and a latent z; one of them is missing")
-        x = self.from_rgb(torch.cat((condition, mask, 1 - mask), dim=1))
+        dtype = self.rgb_convolutions["4"].weight.dtype
+        x = self.from_rgb(torch.cat((condition, mask, 1 - mask), dim=1).to(dtype))  # type: ignore[arg-type]
         features = self.decoder(self.encoder(x), latent.view(latent.shape[0], -1, 4, 4), keypoints)
         rgb = torch.zeros_like(condition[:, :, :2, :2])
         for i, conv in enumerate(self.rgb_convolutions.values()):
             rgb = _double(rgb) + conv(features[i])
         return condition * mask + (1 - mask) * (rgb / len(features))
+
+    def for_inference(self, dtype: torch.dtype = torch.float32) -> DeepPrivacy1:
+        """As in `Generator`."""
+        if dtype == torch.float32:
+            return self
+        fast = copy.deepcopy(self)
+        for module in fast.modules():
+            if isinstance(module, ScaledConv):
+                module.to(dtype)
+        return fast.eval().requires_grad_(False)
 
 
 def rename_published(state: Mapping[str, Any]) -> dict[str, Any]:

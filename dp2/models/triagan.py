@@ -6,6 +6,7 @@ as in hukkelas/deep_privacy2 (`TriaGAN`).
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Mapping, Sequence
 from math import sqrt
@@ -16,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dp2.errors import UsageError
-from dp2.models.generator import JOINT_MAP, KEYPOINTS, require
+from dp2.models.generator import JOINT_MAP, KEYPOINTS
 from dp2.models.layers import Linear
 from dp2.models.ops import downsample2d, fir_filter, upsample2d
 from dp2.models.style_net import StyleNet
@@ -313,7 +314,7 @@ class TriaGAN(nn.Module):
     ) -> None:
         super().__init__()
         self.z_channels = z_channels
-        self.resolution = resolution
+        self.resolution = (resolution[0], resolution[1])
         self.keypoints = list(keypoints)
         wanted = {KEYPOINTS: bool(self.keypoints), JOINT_MAP: joint_map, SILHOUETTE: silhouette}
         self.conditions = tuple(name for name, is_wanted in wanted.items() if is_wanted)
@@ -326,7 +327,7 @@ class TriaGAN(nn.Module):
         self.encoder = Encoder(widths, blocks=blocks, w_channels=w_channels, layer_scale=layer_scale)
         self.decoder = Decoder(
             widths,
-            resolution=resolution,
+            resolution=self.resolution,
             blocks=blocks,
             middle_blocks=middle_blocks,
             w_channels=w_channels,
@@ -345,7 +346,6 @@ class TriaGAN(nn.Module):
         self,
         condition: Tensor,
         mask: Tensor,
-        *,
         w: Tensor | None = None,
         z: Tensor | None = None,
         embedding: Tensor | None = None,  # noqa: ARG002  uniform with the other generators
@@ -358,24 +358,44 @@ class TriaGAN(nn.Module):
         Args:
             silhouette: (N, 1, H, W): 1 = person as segmented, before the hole was widened.
         """
-        given = {KEYPOINTS: keypoints, JOINT_MAP: joint_map, SILHOUETTE: silhouette}
-        require(given, *self.conditions)
-        if w is None:
-            if z is None:
-                raise UsageError("the generator needs w or z")
-            w = self.style(z)
+        latent = self.style(z) if w is None and z is not None else w
+        if latent is None:
+            raise UsageError("TriaGAN needs a style w or a latent z")
+        planes = self._planes(condition, mask, {KEYPOINTS: keypoints, JOINT_MAP: joint_map, SILHOUETTE: silhouette})
+        latent = latent / sqrt(latent.shape[1])
+        features = self.encoder(self.from_rgb(planes.to(self.from_rgb.weight.dtype)), latent)
+        painted: Tensor = self.decoder(features, latent)
+        return condition * mask + (1 - mask) * painted.to(condition.dtype)
+
+    def _planes(self, condition: Tensor, mask: Tensor, given: Mapping[str, Tensor | None]) -> Tensor:
+        """Everything that the first convolution is fed, over channels; as published, each mask with its inverse."""
         planes = [condition, mask, 1 - mask]
-        if SILHOUETTE in self.conditions and silhouette is not None:
-            planes += [1 - silhouette, silhouette]
-        if KEYPOINTS in self.conditions and keypoints is not None:
-            planes.append(draw_keypoints(keypoints[:, self.keypoints], self.resolution).to(condition.dtype))
-        if JOINT_MAP in self.conditions and joint_map is not None:
-            limbs = torch.arange(1, _LIMBS + 1, device=joint_map.device).view(1, -1, 1, 1)
-            planes.append((joint_map == limbs).to(condition.dtype))
-        w = w / sqrt(w.shape[1])
-        features = self.encoder(self.from_rgb(torch.cat(planes, dim=1)), w)
-        painted: Tensor = self.decoder(features, w)
-        return condition * mask + (1 - mask) * painted
+        # in the order of the published channels
+        for name in (SILHOUETTE, KEYPOINTS, JOINT_MAP):
+            if name not in self.conditions:
+                continue
+            plane = given[name]
+            if plane is None:
+                raise UsageError(f"TriaGAN needs {name} beside the picture and the mask")
+            if name == SILHOUETTE:
+                planes += [1 - plane, plane]
+            elif name == KEYPOINTS:
+                planes.append(draw_keypoints(plane[:, self.keypoints], self.resolution))
+            else:
+                planes.append(plane == torch.arange(1, _LIMBS + 1, device=plane.device).view(1, -1, 1, 1))
+        return torch.cat([plane.to(condition.dtype) for plane in planes], dim=1)
+
+    def for_inference(self, dtype: torch.dtype = torch.float32) -> TriaGAN:
+        """As in `Generator`."""
+        if dtype == torch.float32:
+            return self
+        fast = copy.deepcopy(self)
+        for module in fast.modules():
+            if isinstance(module, PlainConv):
+                module.weight.data = module.weight.to(dtype)
+                if module.bias is not None:
+                    module.bias.data = module.bias.to(dtype)
+        return fast.eval().requires_grad_(False)
 
 
 def draw_keypoints(keypoints: Tensor, resolution: tuple[int, int]) -> Tensor:
