@@ -111,7 +111,8 @@ class Summary:
     def __str__(self) -> str:
         words = []
         for kind in sorted(self.changed.keys() | self.kept.keys() | self.found.keys()):
-            part = f"{self.found[kind]} {kind}s found, {self.changed[kind]} changed"
+            plural = "" if self.found[kind] == 1 else "s"
+            part = f"{self.found[kind]} {kind}{plural} found, {self.changed[kind]} changed"
             extras = (("filled in", self.filled), ("kept", self.kept), ("fallen back to redaction", self.fallback))
             part += "".join(f", {count[kind]} {word}" for word, count in extras if count[kind])
             words.append(part)

@@ -113,7 +113,7 @@ def test_lambda_cannot_be_a_target() -> None:
 def test_every_config_loads_and_its_parts_are_named(name: str) -> None:
     tree = load_config(name)
     assert "anonymizer" in tree
-    assert {"seed", "device", "anonymizer.detector"} <= set(key_paths(tree))
+    assert {"seed", "device", "anonymizer.detector", "anonymizer.fallback"} <= set(key_paths(tree))
 
 
 def test_importing_a_config_does_not_import_torch() -> None:

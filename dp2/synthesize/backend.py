@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -12,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dp2.errors import EngineError
+from dp2.device import amp_dtype
 from dp2.models.generator import Generator
 from dp2.synthesize.crops import Crop
 
@@ -99,42 +98,3 @@ def to_pixels(image: Tensor) -> Painted:
     pixels = (image.float() + 1).div(2).clamp(0, 1).mul(255)  # clamp passes NaN on, but hides infinities
     pixels = torch.where(torch.isfinite(image), pixels, torch.nan)
     return list(pixels.permute(0, 2, 3, 1).contiguous().cpu().numpy())
-
-
-def pick_device(name: str) -> torch.device:
-    """A device by name; "auto" = CUDA, then Apple's GPU, then the CPU.
-
-    Raises:
-        EngineError: this machine or build has none of that name.
-    """
-    if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:  # torch asserts where it was built without CUDA
-        reason = str(error).splitlines()[0]
-        raise EngineError(f"PyTorch cannot use the device {name} here ({reason}); use --device cpu.") from error
-    return device
-
-
-def amp_dtype(device: torch.device, wanted: bool | None) -> torch.dtype | None:
-    """The type of mixed precision; None = float32 throughout."""
-    if wanted is False:
-        return None
-    if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
-    if device.type == "cpu":
-        return torch.bfloat16 if wanted or has_bf16_units() else None
-    return torch.float16 if wanted else None
-
-
-def has_bf16_units() -> bool:
-    """Whether the CPU multiplies bfloat16 matrices in hardware; without, bfloat16 is slower than float32."""
-    try:
-        flags = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="ignore")
-    except OSError:
-        return False
-    return "amx_bf16" in flags or "avx512_bf16" in flags

@@ -81,7 +81,8 @@ class GeneratorSource:
         Raises:
             EngineError: the device or engine is not to be had.
         """
-        from dp2.synthesize.backend import TorchBackend, pick_device
+        from dp2.device import pick_device
+        from dp2.synthesize.backend import TorchBackend
 
         network: Any = self.network()
         device = pick_device(self.device)

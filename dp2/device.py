@@ -1,0 +1,54 @@
+"""Which device PyTorch uses, and in which precision it gains."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dp2.errors import EngineError
+
+if TYPE_CHECKING:
+    import torch
+
+
+def pick_device(name: str) -> torch.device:
+    """A device by name; "auto" = CUDA, then Apple's GPU, then the CPU.
+
+    Raises:
+        EngineError: this machine or build has none of that name.
+    """
+    import torch
+
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:  # torch asserts where it was built without CUDA
+        reason = str(error).splitlines()[0]
+        raise EngineError(f"PyTorch cannot use the device {name} here ({reason}); use --device cpu.") from error
+    return device
+
+
+def amp_dtype(device: torch.device, wanted: bool | None) -> torch.dtype | None:
+    """The type of mixed precision; None = float32 throughout. `wanted` None = where the machine gains."""
+    import torch
+
+    if wanted is False:
+        return None
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+    if device.type == "cpu":
+        return torch.bfloat16 if wanted or has_bf16_units() else None
+    return torch.float16 if wanted else None
+
+
+def has_bf16_units() -> bool:
+    """Whether the CPU multiplies bfloat16 matrices in hardware; without, bfloat16 is slower than float32."""
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="ignore")
+    except OSError:
+        return False
+    return "amx_bf16" in flags or "avx512_bf16" in flags
