@@ -49,6 +49,12 @@ def test_needs_are_found_in_the_tree_and_in_referred_configs(config):
     assert weights_of(config) == ("facenet/casia_webface", "facenet/vggface2")
 
 
+def test_face_needs_its_generator():
+    assert weights_of("face") == ("fdf/stylegan",)
+    assert "face" not in ready_anonymizers(lambda _: None)
+    assert "face" in ready_anonymizers(lambda _: Path("here"))
+
+
 def test_redaction_works_without_any_checkpoint():
     ready = ready_anonymizers(lambda _: None)
     assert "face_blur" in ready
