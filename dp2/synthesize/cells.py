@@ -18,15 +18,16 @@ def edges(start: int, stop: int, cells: int, size: int) -> Edges:
 
     Args:
         start, stop: the cells tile this interval, in pixels; it may leave [0, size).
-        cells: their number; cells are at least one pixel wide.
+        cells: their number, at least 1.
         size: only [0, size) is visible.
 
     Returns:
         (n + 1,) strictly increasing, from 0 to `size`.
     """
-    pitch = (stop - start) / min(cells, stop - start)
+    pitch = (stop - start) / cells
     first, last = math.floor(-start / pitch), math.ceil((size - start) / pitch)
-    borders = np.rint(start + pitch * np.arange(first, last + 1)).clip(0, size)
+    # Half up, not to even: a grid must not depend on where in the frame it lies.
+    borders = np.floor(start + pitch * np.arange(first, last + 1) + 0.5).clip(0, size)
     borders[0], borders[-1] = 0, size
     return np.unique(borders).astype(np.intp)
 

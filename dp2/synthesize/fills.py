@@ -21,6 +21,7 @@ from dp2.types import Box, Image
 Fit = Literal["contain", "cover", "stretch"]
 
 _MIN_CELL = 4.0  # pixels: below this a mosaic or blur of a tiny face would hand its pixels on
+_MIN_SHARE = 1 / 8  # of the face: a size given in pixels suits some face, but on larger ones people can be recognised
 _CELL_VARIANCE = 1 / 12  # of a uniform distribution over a cell of width 1
 
 
@@ -55,8 +56,8 @@ class Blur:
 
     Attributes:
         strength: sigma as a fraction of the longer side of the region's box.
-        level: sigma in pixels instead, as PeekingDuck's `blur_level` (50 there). It does not grow with the face:
-            a face much larger than four times the level stays recognisable.
+        level: sigma in pixels instead, as PeekingDuck's `blur_level` (50 there). It only grows where it would be
+            less than an eighth of the longer side: there people could be recognised.
 
     Raises:
         UsageError: a value is not above 0.
@@ -69,8 +70,9 @@ class Blur:
         _require_positive("blur", strength=self.strength, level=self.level)
 
     def fill(self, cutout: Cutout) -> Image:
-        sigma = max(self.level if self.level is not None else self.strength * cutout.size, _MIN_CELL)
-        rows, columns = _grid(cutout, sigma, sigma)
+        wanted = self.strength * cutout.size if self.level is None else max(self.level, _MIN_SHARE * cutout.size)
+        sigma = max(wanted, _MIN_CELL)
+        rows, columns = _cells_of(cutout, sigma)
         colours = means(cutout.pixels, rows, columns).astype(np.float32)
         kernel = sigma * math.sqrt(1 - _CELL_VARIANCE)  # the mean over a cell is itself a small blur
         height, width = cutout.pixels.shape[:2]
@@ -86,7 +88,8 @@ class Mosaic:
 
     Attributes:
         level: number of rows and of columns a region, as PeekingDuck's `mosaic_level`.
-        cell: side of a cell in pixels instead, as deface's `--mosaicsize`. It does not grow with the face.
+        cell: least side of a cell in pixels instead, as deface's `--mosaicsize`. It only grows where it would be less
+            than an eighth of the longer side: there people could be recognised.
 
     Raises:
         UsageError: a value is not above 0.
@@ -99,9 +102,10 @@ class Mosaic:
         _require_positive("mosaic", level=self.level, cell=self.cell)
 
     def fill(self, cutout: Cutout) -> Image:
-        x0, y0, x1, y1 = cutout.whole
-        cell = (self.cell, self.cell) if self.cell is not None else ((y1 - y0) / self.level, (x1 - x0) / self.level)
-        rows, columns = _grid(cutout, *cell)
+        if self.cell is None:
+            rows, columns = _grid(cutout, self.level, self.level)
+        else:
+            rows, columns = _cells_of(cutout, max(self.cell, _MIN_SHARE * cutout.size))
         colours = means(cutout.pixels, rows, columns)
         return colours.repeat(np.diff(columns), axis=1).repeat(np.diff(rows), axis=0)
 
@@ -130,7 +134,7 @@ class Solid:
         object.__setattr__(self, "_rgb", rgb)
 
     def fill(self, cutout: Cutout) -> Image:
-        return np.broadcast_to(np.array(self._rgb, np.uint8), cutout.pixels.shape)
+        return np.full(cutout.pixels.shape, self._rgb, np.uint8)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,7 +167,7 @@ class Picture:
 
     def _place(self, whole: Box) -> Box:
         x0, y0, x1, y1 = whole
-        height, width = self._sticker.shape[:2]
+        height, width = self._sticker[0].shape[:2]
         scales = (x1 - x0) / width, (y1 - y0) / height
         if self.fit == "stretch":
             return whole
@@ -187,13 +191,18 @@ def _require_positive(what: str, **values: float | None) -> None:
             raise UsageError(f"{what}: {name}={value} must be above 0.")
 
 
-def _grid(cutout: Cutout, cell_height: float, cell_width: float) -> tuple[Edges, Edges]:
-    """Borders of the visible rows and columns of cells of about this size."""
+def _cells_of(cutout: Cutout, side: float) -> tuple[Edges, Edges]:
+    """Borders of the visible rows and columns of cells no smaller than this."""
+    x0, y0, x1, y1 = cutout.whole
+    return _grid(cutout, int((y1 - y0) / side), int((x1 - x0) / side))
+
+
+def _grid(cutout: Cutout, rows: int, columns: int) -> tuple[Edges, Edges]:
+    """Borders of the visible ones among so many rows and columns; fewer where cells would be too small."""
     x0, y0, x1, y1 = cutout.whole
     height, width = cutout.pixels.shape[:2]
-    rows = max(round((y1 - y0) / max(cell_height, _MIN_CELL)), 1)
-    columns = max(round((x1 - x0) / max(cell_width, _MIN_CELL)), 1)
-    return edges(y0, y1, rows, height), edges(x0, x1, columns, width)
+    rows, columns = (min(n, int(side / _MIN_CELL)) for n, side in ((rows, y1 - y0), (columns, x1 - x0)))
+    return edges(y0, y1, max(rows, 1), height), edges(x0, x1, max(columns, 1), width)
 
 
 def _gaussian_weights(borders: Edges, step: int, sigma: float) -> NDArray[np.float32]:

@@ -13,9 +13,10 @@ from PIL import ImageOps
 from dp2.errors import UnreadableMedia
 from dp2.types import Box, Image
 
-# (h, w, 4) uint8: RGB already multiplied by alpha, so that resampling does not drag in the colour of transparent
-# pixels, and alpha.
-Sticker = NDArray[np.uint8]
+_Rgba = NDArray[np.uint8]
+# The picture and its halves, quarters, … each (h, w, 4): shrinking starts from the next larger one. RGB is already
+# multiplied by alpha, so that resampling does not drag in the colour of transparent pixels.
+Sticker = tuple[_Rgba, ...]
 
 _MAX_SIDE = 1024  # a photo of 50 megapixels need not be shrunk anew for every face
 
@@ -33,11 +34,13 @@ def load_sticker(path: str | os.PathLike[str]) -> Sticker:
         raise UnreadableMedia(f"{os.fspath(path)}: cannot be read as a picture to lay over faces: {error}.") from error
     pixels = _premultiplied(np.asarray(upright))
     shrink = _MAX_SIDE / max(pixels.shape[:2])
-    return pixels if shrink >= 1 else resized(pixels, *(max(round(s * shrink), 1) for s in pixels.shape[1::-1]))
+    if shrink < 1:
+        pixels = _resized(pixels, *(max(round(side * shrink), 1) for side in pixels.shape[1::-1]))
+    return _halvings(pixels)
 
 
 def smiley(side: int = 512) -> Sticker:
-    """(side, side, 4): a drawn face that nobody has."""
+    """A drawn face that nobody has, `side` pixels wide and high."""
     fine = 2  # drawn larger and shrunk: smooth outlines
     big = side * fine
     canvas = np.zeros((big, big, 4), np.uint8)
@@ -46,15 +49,7 @@ def smiley(side: int = 512) -> Sticker:
     for x in (0.34, 0.66):
         cv2.ellipse(canvas, (int(x * big), int(0.4 * big)), (big // 18, big // 11), 0, 0, 360, ink, cv2.FILLED)
     cv2.ellipse(canvas, (big // 2, int(0.55 * big)), (int(0.26 * big), int(0.22 * big)), 0, 15, 165, ink, big // 28)
-    return resized(_premultiplied(canvas), side, side)
-
-
-def resized(sticker: Sticker, width: int, height: int) -> Sticker:
-    """Area mean where it shrinks, bicubic where it grows."""
-    shrinks = width < sticker.shape[1] and height < sticker.shape[0]
-    method = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
-    scaled: Sticker = cv2.resize(sticker, (width, height), interpolation=method)
-    return scaled
+    return _halvings(_resized(_premultiplied(canvas), side, side))
 
 
 def lay_over(pixels: Image, sticker: Sticker, box: Box) -> Image:
@@ -65,14 +60,31 @@ def lay_over(pixels: Image, sticker: Sticker, box: Box) -> Image:
     result = pixels.copy()
     if right <= left or bottom <= top:
         return result
-    visible = resized(sticker, x1 - x0, y1 - y0)[top - y0 : bottom - y0, left - x0 : right - x0]
+    enough = [level for level in sticker if level.shape[0] >= y1 - y0 and level.shape[1] >= x1 - x0] or sticker[:1]
+    visible = _resized(enough[-1], x1 - x0, y1 - y0)[top - y0 : bottom - y0, left - x0 : right - x0]
     under = result[top:bottom, left:right]
     mixed = visible[..., :3] + under * (1 - visible[..., 3:] / np.float32(255))
     under[:] = np.rint(mixed.clip(0, 255))
     return result
 
 
-def _premultiplied(rgba: NDArray[np.uint8]) -> Sticker:
+def _resized(picture: _Rgba, width: int, height: int) -> _Rgba:
+    """Area mean where it shrinks, bicubic where it grows."""
+    shrinks = width < picture.shape[1] and height < picture.shape[0]
+    method = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
+    scaled: _Rgba = cv2.resize(picture, (width, height), interpolation=method)
+    return scaled
+
+
+def _halvings(picture: _Rgba) -> Sticker:
+    levels = [picture]
+    while min(levels[-1].shape[:2]) >= 32:
+        height, width = levels[-1].shape[:2]
+        levels.append(_resized(levels[-1], width // 2, height // 2))
+    return tuple(levels)
+
+
+def _premultiplied(rgba: _Rgba) -> _Rgba:
     sticker = rgba.copy()
     sticker[..., :3] = np.rint(rgba[..., :3] * (rgba[..., 3:] / np.float32(255)))
     return sticker
