@@ -148,7 +148,7 @@ class FusedBlock(nn.Module):
             filtered = self.conv0.low_pass(x)
             skip = self.skip.activate(self.skip.convolve_filtered(filtered))
             y = self.conv0.activate(self.conv0.convolve_filtered(filtered))
-            return skip.add_(self.conv1(y))  # type: ignore[no-any-return]
+            return skip.add_(self.conv1(y))
         skip = self.skip(x)
         if styles is None:
             return skip.add_(self.conv1(self.conv0(x)))  # type: ignore[no-any-return]
