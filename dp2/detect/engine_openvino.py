@@ -1,10 +1,8 @@
-"""OpenVINO: the fastest engine on x86 processors. Nothing about its use is ever reported to anyone."""
+"""OpenVINO: the fastest engine on x86 processors."""
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
-import sys
 import threading
 from functools import cache
 from typing import Any
@@ -14,36 +12,7 @@ from numpy.typing import NDArray
 
 from dp2.detect.engine import Chosen, Network
 from dp2.errors import EngineError
-
-_TELEMETRY = "openvino_telemetry"
-_ABSENT = object()
-_importing = threading.Lock()
-
-
-def import_openvino() -> Any:
-    """The `openvino` module, without its telemetry.
-
-    `import openvino` reports itself to Google Analytics and leaves files in the home folder, unless the user has
-    opted out or the package `openvino_telemetry` cannot be imported; then it falls back to a stand-in that does
-    nothing. None in `sys.modules` makes an import fail; the entry is put back afterwards.
-
-    Raises:
-        EngineError: OpenVINO is not installed or cannot be loaded.
-    """
-    with _importing:
-        if "openvino" in sys.modules:
-            return sys.modules["openvino"]
-        before = sys.modules.get(_TELEMETRY, _ABSENT)
-        sys.modules[_TELEMETRY] = None  # type: ignore[assignment]
-        try:
-            return importlib.import_module("openvino")
-        except ImportError as error:
-            raise EngineError(f"OpenVINO cannot be imported ({error}): pip install openvino") from error
-        finally:
-            if before is _ABSENT:
-                del sys.modules[_TELEMETRY]
-            else:
-                sys.modules[_TELEMETRY] = before  # type: ignore[assignment]
+from dp2.openvino import import_openvino
 
 
 @cache

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
 from typing import Protocol
 
 import numpy as np
@@ -52,7 +51,7 @@ class TorchBackend:
     def __init__(self, network: Generator, device: torch.device, *, amp: bool | None, compiled: bool) -> None:
         self._device = device
         self._dtype = amp_dtype(device, amp)
-        self._network = network.to(device, memory_format=torch.channels_last)  # type: ignore[attr-defined]
+        self._network = network.to(device).for_inference(self._dtype or torch.float32)  # type: ignore[attr-defined]
         self._forward = torch.compile(self._network) if compiled else self._network
         self.z_channels = int(network.z_channels)
         self.out_of_memory: tuple[type[BaseException], ...] = (torch.OutOfMemoryError, MemoryError)
@@ -73,10 +72,7 @@ class TorchBackend:
         condition = condition.to(self._device, memory_format=torch.channels_last)
         mask = mask.to(self._device, memory_format=torch.channels_last)
         extra = {name: value.to(self._device) for name, value in extra.items()}
-        mixed = torch.autocast(self._device.type, self._dtype) if self._dtype is not None else nullcontext()
-        with mixed:
-            image = self._forward(condition, mask, w=styles, **extra)
-        return to_pixels(image)
+        return to_pixels(self._forward(condition, mask, w=styles, **extra))
 
     def free(self) -> None:
         """As in `Backend`."""
@@ -85,7 +81,7 @@ class TorchBackend:
 
 
 def stacked(crops: Sequence[Crop]) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-    """Crops as a generator's inputs: condition (N, 3, h, w) in [-1, 1] and 0 in the hole, mask (N, 1, h, w), the rest."""
+    """Crops as inputs: condition (N, 3, h, w) in [-1, 1] and 0 in the hole, mask (N, 1, h, w), and the conditions."""
     keep = torch.from_numpy(np.stack([crop.keep for crop in crops]))[:, None]
     images = torch.from_numpy(np.stack([crop.image for crop in crops])).permute(0, 3, 1, 2)
     known = torch.where(keep, (images.float() - 127.5) / 127.5, 0.0)

@@ -50,7 +50,7 @@ def natural(canvas: Image, crop: Crop, painted: _Floats, rng: np.random.Generato
     hole = _hole(crop, size)
     scale = float(np.sqrt(max(1, int(hole.sum()))))
     distance = cv2.distanceTransform((~hole).astype(np.uint8), cv2.DIST_L2, 3)
-    x0, y0, x1, y1 = crop.box
+    x0, y0, _, _ = crop.box
     left, top, right, bottom = clipped(crop.box, canvas.shape[0], canvas.shape[1])
     view = slice(top - y0, bottom - y0), slice(left - x0, right - x0)
     shown, distance, inside = bicubic_float(painted, size)[view], distance[view], hole[view]
@@ -84,7 +84,7 @@ def _patch(canvas: Image, crop: Crop, pixels: Image, alpha: _Floats) -> Patch:
 
 
 def _softened(new: _Floats, old: _Floats, inside: NDArray[np.bool_], ring: NDArray[np.bool_]) -> _Floats:
-    """Blur the new pixels until their fine detail, as a share of the coarse, is no more than that of the surroundings."""
+    """Blur the new pixels until fine detail, as a share of the coarse, is no more than that of the surroundings."""
     wanted = _detail(_grey(old), ring)
     for sigma in _BLURS:
         blurred = new if sigma == 0 else cv2.GaussianBlur(new, (0, 0), sigma)

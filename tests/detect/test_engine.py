@@ -113,7 +113,7 @@ def test_openvino_is_imported_without_its_telemetry(tmp_path: Path) -> None:
     pytest.importorskip("openvino_telemetry")
     program = """
 import sys
-from dp2.detect.engine_openvino import import_openvino
+from dp2.openvino import import_openvino
 ov = import_openvino()
 assert ov.Core().available_devices
 assert not [name for name in sys.modules if name.startswith("openvino_telemetry")], "telemetry was imported"
