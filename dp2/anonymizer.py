@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 Picture = TypeVar("Picture")
 FrameDetections = tuple[Detections, ...]
+_Closable = Generator[tuple[Frame, FrameDetections], None, None] | Prefetch[tuple[Frame, FrameDetections]]
 Detect = Callable[[Sequence[Frame]], list[FrameDetections]]
 
 
@@ -124,7 +125,8 @@ class Anonymizer:
         tracker = self.tracker.start(live=live) if track and self.tracker is not None else None
         size = 1 if live else self.batch_size
         found = self._detected(frames, detect or self.detect_frames, size)
-        with closing(found if live else Prefetch(found, size=2 * size)) as ahead:
+        ahead: _Closable = found if live else Prefetch(found, size=2 * size)
+        with closing(ahead):
             for batch in batched(_tracked(ahead, tracker), size):
                 yield from self._painted(batch, synthesize)
 

@@ -134,7 +134,7 @@ class Detections:
         """Rows by mask, slice or index array; an integer gives one row."""
         if isinstance(index, (int, np.integer)):
             index = [int(index)]
-        arrays = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "kind"}
+        arrays: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "kind"}
         return Detections(self.kind, **{k: None if v is None else v[index] for k, v in arrays.items()})
 
     def with_(self, **changes: Any) -> Detections:
@@ -265,12 +265,14 @@ class Metadata:
         xmp: an XMP packet, or None.
         comment: of a JPEG or GIF, or None.
         text: keywords and texts of a PNG.
+        lost: names of those above that were damaged, or could not be told from a picture of the original.
     """
 
     exif: bytes | None = None
     xmp: bytes | None = None
     comment: bytes | None = None
     text: tuple[tuple[str, str], ...] = ()
+    lost: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

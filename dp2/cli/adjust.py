@@ -22,9 +22,9 @@ def nodes(config: DictConfig) -> Iterator[DictConfig]:
         return
     yield config
     for key in config:
-        if OmegaConf.is_interpolation(config, key):
+        if OmegaConf.is_interpolation(config, str(key)):
             continue
-        child = config._get_node(key)
+        child = config._get_node(str(key))
         if isinstance(child, DictConfig):
             yield from nodes(child)
         elif isinstance(child, ListConfig) and not child._is_none():

@@ -31,9 +31,15 @@ class GroupedCommand(click.Command):
         try:
             return super().invoke(ctx)
         except Dp2Error as error:
-            shown = click.ClickException(str(error))
-            shown.exit_code = error.exit_code
-            raise shown from error
+            raise _Shown(str(error), error.exit_code) from error
+
+
+class _Shown(click.ClickException):
+    """An error of dp2 as click prints it."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code  # type: ignore[misc]  # click reads it from the instance too
 
 
 def option(group: str, *names: str, **settings: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

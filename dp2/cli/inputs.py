@@ -147,7 +147,7 @@ def _found(path: Path, output: Path | None) -> Iterator[tuple[Found, Path | None
         return
     kind = kind_of(path)
     # Named outright, it is to be read; whatever is wrong with it is said by its reader.
-    yield Found(path, Path(path.name), IMAGE if kind == "other" else kind), None
+    yield Found(path, Path(path.name), "image" if kind == "other" else kind), None
 
 
 def _input(item: Found, folder: Path | None) -> Input:

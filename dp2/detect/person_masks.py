@@ -95,4 +95,5 @@ class PersonMasks:
         network = maskrcnn_resnet50_fpn_v2(weights=None, weights_backbone=None)
         source = str(self._path)
         load_strict(network, network_state(load_checkpoint(self._path), source), source=source)
-        return network.eval().requires_grad_(False).to(device)
+        ready: nn.Module = network.eval().requires_grad_(False).to(device)
+        return ready

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 
 from dp2.source.animation import AnimationSource
@@ -14,7 +15,7 @@ def open_source(
     *,
     start: float | None = None,
     end: float | None = None,
-    fps: float | None = None,
+    fps: float | Fraction | None = None,
     max_res: int | None = None,
     salvage: bool = False,
 ) -> VideoSource | AnimationSource:

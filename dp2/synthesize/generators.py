@@ -12,8 +12,7 @@ from dp2.weights.registry import entries
 from dp2.weights.store import Store
 
 if TYPE_CHECKING:
-    from torch import nn
-
+    from dp2.models.generator import Generator
     from dp2.synthesize.backend import Backend
 
 ENGINES = ("torch", "onnxruntime", "openvino")
@@ -54,7 +53,7 @@ class GeneratorSource:
         self.checkpoint = Store().path(name)
         self._leftovers = entries()[name].leftovers if name in entries() else ()
 
-    def network(self) -> nn.Module:
+    def network(self) -> Generator:
         """The generator on the CPU with its published weights, ready for inference.
 
         Raises:
@@ -73,7 +72,8 @@ class GeneratorSource:
         if centers is not None:
             network.set_w_centers(centers)
         network.eval().requires_grad_(False)
-        return network  # type: ignore[no-any-return]
+        ready: Generator = network
+        return ready
 
     def load(self) -> Backend:
         """Into memory, on its device.

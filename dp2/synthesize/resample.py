@@ -58,4 +58,5 @@ def nearest(picture: NDArray[np.generic], size: tuple[int, int]) -> NDArray[np.g
 
 def _sources(old: int, new: int) -> NDArray[np.int64]:
     scale = np.float32(old) / np.float32(new)
-    return np.minimum(np.floor(np.arange(new, dtype=np.float32) * scale).astype(np.int64), old - 1)
+    sources: NDArray[np.int64] = np.floor(np.arange(new, dtype=np.float32) * scale).astype(np.int64)
+    return np.minimum(sources, old - 1)
