@@ -20,6 +20,7 @@ class _Defaults:
 
     crf: float | None = None
     preset: str | None = None
+    quantizer: int | None = None
     options: tuple[tuple[str, str], ...] = ()
 
 
@@ -28,6 +29,8 @@ _DEFAULTS = {
     "libx265": _Defaults(crf=25, preset="veryfast", options=(("x265-params", "log-level=error:info=0"),)),
     "libvpx-vp9": _Defaults(crf=31, options=(("deadline", "realtime"), ("cpu-used", "6"), ("row-mt", "1"))),
     "libsvtav1": _Defaults(crf=32, preset="10"),
+    "mpeg4": _Defaults(quantizer=3),
+    "mjpeg": _Defaults(quantizer=3),
 }
 _NAMES = {"h264": "libx264", "h265": "libx265", "hevc": "libx265", "vp9": "libvpx-vp9", "av1": "libsvtav1"}
 
@@ -135,6 +138,12 @@ class Encoding:
             options["preset"] = preset
         return {**options, **self.options}
 
+    def codec_quantizer(self, codec: str) -> int | None:
+        """The quantizer for FFmpeg's encoder `codec`, its default filled in."""
+        if self.quantizer is not None or self.bitrate is not None:
+            return self.quantizer
+        return _DEFAULTS.get(codec, _Defaults()).quantizer
+
 
 def _parsed(config: str | Mapping[str, Any]) -> Mapping[str, Any]:
     if isinstance(config, Mapping):
@@ -181,7 +190,7 @@ def _imageio_quality(quality: float, codec: str) -> tuple[float | None, int | No
     if not 0 <= quality <= 10:
         raise UsageError(f"--ffmpeg-config: quality must lie between 0 and 10, not {quality:g}.")
     worse = 1 - quality / 10
-    return (int(worse * 51), None) if codec in _DEFAULTS else (None, int(worse * 30) + 1)
+    return (int(worse * 51), None) if _DEFAULTS.get(codec, _Defaults()).crf else (None, int(worse * 30) + 1)
 
 
 def _number(keys: Mapping[str, Any], key: str, kind: type[float] | type[int]) -> Any:

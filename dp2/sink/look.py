@@ -78,8 +78,10 @@ def pixel_format(encoding: Encoding, codec: Codec, width: int, height: int, path
     wanted = encoding.pixel_format
     if wanted is None:
         fallback = known[0] if known else "yuv420p"
-        choices = ("yuv444p",) if odd and codec.canonical_name in _EVEN_ONLY else ("yuv420p", "yuvj420p")
-        return next((name for name in choices if not known or name in known), fallback)
+        choice = "yuv444p" if odd and codec.canonical_name in _EVEN_ONLY else "yuv420p"
+        if codec.canonical_name == "mjpeg":
+            choice = "yuvj420p"  # JPEG is full range
+        return choice if not known or choice in known else fallback
     if known and wanted not in known:
         raise UsageError(f"{path}: {codec.name} does not take the pixel format {wanted!r}; it takes {' '.join(known)}.")
     if odd and "420" in wanted and codec.canonical_name in _EVEN_ONLY:

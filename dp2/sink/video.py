@@ -72,7 +72,7 @@ class VideoSink:
         self._path = Path(path)
         self._info = info
         self._encoding = encoding or Encoding()
-        self._span = (None if start is None else Fraction(start), None if end is None else Fraction(end))
+        self._span = (None if start is None else Fraction(str(start)), None if end is None else Fraction(str(end)))
         self._kind = container_of(self._path)
         self._origin: Fraction | None = None
         self._durations: dict[int, int] = {}
@@ -176,9 +176,10 @@ class VideoSink:
         context.color_trc = self._look.tags.transfer
         if self._encoding.bitrate is not None:
             context.bit_rate = self._encoding.bitrate
-        if self._encoding.quantizer is not None:
+        quantizer = self._encoding.codec_quantizer(codec)
+        if quantizer is not None:
             context.qscale = True
-            context.global_quality = self._encoding.quantizer * 118  # FF_QP2LAMBDA
+            context.global_quality = quantizer * 118  # FF_QP2LAMBDA
         context.options = self._encoding.codec_options(codec)
         if self._kind.constant_rate:
             context.options |= {"bf": "0"}  # AVI has no presentation times, so pictures must come in order
@@ -273,13 +274,13 @@ def time_base(info: VideoInfo, kind: Container, codec: str) -> Fraction:
 
 def _new_stream(output: OutputContainer, codec: str, rate: Fraction, path: Path) -> VideoStream:
     try:
+        if av.Codec(codec, "w").type != "video":
+            raise ValueError("no video encoder")
         stream: Any = output.add_stream(codec, rate=rate)
     except (ValueError, av.FFmpegError) as error:
         known = "libx264 libx265 libvpx-vp9 libsvtav1 mpeg4 mjpeg ffv1"
         raise UsageError(
-            f"{path}: {path.suffix} with the encoder {codec!r} is not possible; some are: {known}."
+            f"{path}: {path.suffix} with the encoder {codec!r} is not possible; video encoders are {known}."
         ) from error
-    if stream.type != "video":
-        raise UsageError(f"{path}: {codec!r} is no video encoder.")
     video: VideoStream = stream
     return video

@@ -49,8 +49,9 @@ class AnimationSource:
         max_pixels: int = 300_000_000,
     ) -> None:
         self._path = Path(path)
-        self._start = None if start is None else Fraction(start)
-        self._end = None if end is None else Fraction(end)
+        # By way of text: 1.1 means 11/10, not the binary number next to it.
+        self._start = None if start is None else Fraction(str(start))
+        self._end = None if end is None else Fraction(str(end))
         self._rate = None if fps is None else exact_rate(fps)
         self._salvage = salvage
         with self._open() as image:
@@ -133,6 +134,8 @@ def _info(path: Path, image: Pil.Image) -> VideoInfo:
     with contextlib.suppress(OSError, EOFError, SyntaxError, ValueError):
         for index in range(frames):
             image.seek(index)
+            if image.format == "WEBP":
+                image.load()  # only then does Pillow know this frame's duration
             duration += _duration(image)
         image.seek(0)
     loop = image.info.get("loop")

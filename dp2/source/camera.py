@@ -166,7 +166,7 @@ def _streamed(url: str, name: str) -> Pictures:
     """Frames of a network stream; damaged ones are left out until the next whole one."""
     options = {"rtsp_transport": "tcp"} if url.startswith("rtsp") else {}
     try:
-        container = av.open(url, container_options={"fflags": "nobuffer", **options}, timeout=_PATIENCE)
+        container = av.open(url, container_options=options, timeout=_PATIENCE)
     except (av.FFmpegError, OSError) as error:
         reason = getattr(error, "strerror", None) or type(error).__name__
         raise UnreadableMedia(f"{name}: cannot be opened ({reason}); check the address and the network.") from None

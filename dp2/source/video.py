@@ -65,8 +65,9 @@ class VideoSource:
         salvage: bool = False,
     ) -> None:
         self._path = Path(path)
-        self._start = None if start is None else Fraction(start)
-        self._end = None if end is None else Fraction(end)
+        # By way of text: 1.1 means 11/10, not the binary number next to it.
+        self._start = None if start is None else Fraction(str(start))
+        self._end = None if end is None else Fraction(str(end))
         self._rate = None if fps is None else exact_rate(fps)
         self._salvage = salvage
         stored, self._orientation = probe(self._path)
