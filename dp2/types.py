@@ -135,7 +135,8 @@ class Detections:
         if isinstance(index, (int, np.integer)):
             index = [int(index)]
         arrays: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "kind"}
-        return Detections(self.kind, **{k: None if v is None else v[index] for k, v in arrays.items()})
+        rows: dict[str, Any] = {name: None if array is None else array[index] for name, array in arrays.items()}
+        return Detections(self.kind, **rows)
 
     def with_(self, **changes: Any) -> Detections:
         """A copy with some arrays replaced."""

@@ -1,0 +1,141 @@
+"""Names of outputs: beside the input, or mirrored into a folder; never one that is an input or is given twice."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dp2.errors import UsageError
+
+ENDING = "_anonymized"
+
+PHOTO_FORMATS: Mapping[str, str] = {
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".jpe": "JPEG",
+    ".jfif": "JPEG",
+    ".png": "PNG",
+    ".webp": "WEBP",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+    ".bmp": "BMP",
+    ".dib": "BMP",
+    ".gif": "GIF",
+    ".avif": "AVIF",
+    ".heic": "HEIF",
+    ".heif": "HEIF",
+    ".hif": "HEIF",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """One file to be anonymized.
+
+    Attributes:
+        path: the file.
+        suffix: that its output gets, with the dot; see `photo_suffix`.
+        folder: the folder that was named on the command line and in which the file was found; None if the file itself
+            was named.
+    """
+
+    path: Path
+    suffix: str
+    folder: Path | None = None
+
+
+def photo_suffix(path: Path, kind: str | None = None) -> str:
+    """The ending of a photo's output: its own if photos can be written under it, else that of its format `kind`."""
+    if path.suffix.lower() in PHOTO_FORMATS:
+        return path.suffix
+    return next((suffix for suffix, name in PHOTO_FORMATS.items() if name == kind), ".jpg")
+
+
+def anonymized_name(path: Path, suffix: str) -> str:
+    """`photo.mpo` with suffix `.jpg` becomes `photo_anonymized.jpg`."""
+    return f"{path.stem}{ENDING}{suffix}"
+
+
+def mirrored_name(path: Path, suffix: str) -> str:
+    """The name of a file in another folder: its own, but for the suffix."""
+    return path.name if path.suffix == suffix else f"{path.stem}{suffix}"
+
+
+def plan_outputs(inputs: Sequence[Input], output: Path | None) -> list[Path]:
+    """Where the results go, one path an input, in order.
+
+    Without `output`, a file's result lies beside it as `<name>_anonymized.<ext>`, and the results of a folder mirror
+    it in `<folder>_anonymized`. A single named file can be given a file as `output`. Otherwise `output` is a folder:
+    named files keep their names in it, a folder's files their places, below the folder's name if it is not the only
+    thing named.
+
+    Raises:
+        UsageError: two inputs would get one output, an output is an input (also through links), or one file is to hold
+            several results.
+    """
+    targets = _placed(inputs, output)
+    check_outputs([item.path for item in inputs], targets)
+    return targets
+
+
+def check_outputs(sources: Sequence[Path], targets: Sequence[Path]) -> None:
+    """Raise `UsageError` where an output is an input, also through links, or two inputs have one output."""
+    inputs = {_identity(source): source for source in sources}
+    taken: dict[object, Path] = {}
+    for source, target in zip(sources, targets, strict=True):
+        identity = _identity(target)
+        if identity in inputs:
+            raise UsageError(f"{target}: the output of {source} would be the input {inputs[identity]}; choose another.")
+        if identity in taken:
+            raise UsageError(f"{target}: would be the output of both {taken[identity]} and {source}; rename one.")
+        taken[identity] = source
+
+
+def _placed(inputs: Sequence[Input], output: Path | None) -> list[Path]:
+    if output is None:
+        return [_beside(item) for item in inputs]
+    if len(inputs) == 1 and inputs[0].folder is None and _is_file_name(output):
+        return [output]
+    if _is_file_name(output) and (output.exists() or output.suffix.lower() in {*PHOTO_FORMATS, *_suffixes(inputs)}):
+        raise UsageError(f"{output}: one file cannot hold the results of several inputs; name a folder.")
+    named = {item.folder if item.folder is not None else item.path for item in inputs}
+    return [output / _place(item, below_name=len(named) > 1) for item in inputs]
+
+
+def _suffixes(inputs: Sequence[Input]) -> set[str]:
+    return {item.suffix.lower() for item in inputs} - {""}
+
+
+def _is_file_name(output: Path) -> bool:
+    return not output.is_dir() and (output.exists() or output.suffix != "")
+
+
+def _beside(item: Input) -> Path:
+    if item.folder is None:
+        return item.path.with_name(anonymized_name(item.path, item.suffix))
+    folder = _named(item.folder)
+    return folder.with_name(folder.name + ENDING) / _place(item, below_name=False)
+
+
+def _place(item: Input, *, below_name: bool) -> Path:
+    if item.folder is None:
+        return Path(mirrored_name(item.path, item.suffix))
+    relative = item.path.relative_to(item.folder)
+    inner = relative.with_name(mirrored_name(item.path, item.suffix))
+    return Path(_named(item.folder).name) / inner if below_name else inner
+
+
+def _named(folder: Path) -> Path:
+    """The folder by a path that ends in its name, which `.` and `..` do not."""
+    return folder if folder.name not in ("", "..") else folder.resolve()
+
+
+def _identity(path: Path) -> object:
+    """Equal for two names of one file: by its number on its device, or by its full path while it does not exist."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return os.path.normcase(path.resolve())
+    return status.st_dev, status.st_ino

@@ -1,0 +1,115 @@
+"""From the pixel modes of picture files to 8-bit RGB and alpha."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as Pil
+from PIL import ImageCms
+
+from dp2.errors import UnsupportedMedia
+from dp2.types import Image
+
+_PRINT = {"CMYK": "CMYK", "LAB": "Lab "}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pixels:
+    """Pixels in RGB.
+
+    Attributes:
+        image: (H, W, 3) uint8.
+        alpha: (H, W) uint8 or None.
+        icc_profile: that of `image`; None = sRGB.
+        notes: words to be said about the conversion.
+        reduced: `notes` say already that there were more than 8 bits.
+    """
+
+    image: Image
+    alpha: NDArray[np.uint8] | None
+    icc_profile: bytes | None
+    notes: tuple[str, ...] = ()
+    reduced: bool = False
+
+
+def to_rgb(picture: Pil.Image, *, depth: int = 8, inverted: bool = False) -> Pixels:
+    """Convert a loaded picture of any mode.
+
+    CMYK and Lab go through their ICC profile to sRGB; where there is none, CMYK is converted by formula. Deep
+    greyscale and floating point are scaled to 8 bits.
+
+    Args:
+        picture: loaded.
+        depth: bits per channel in the file; where Pillow gives 16-bit numbers, white is 2^depth - 1.
+        inverted: 0 is white in the file (Pillow turns this round for up to 8 bits, but not for deep greyscale).
+
+    Raises:
+        UnsupportedMedia: numbers that have no meaning as brightness, such as 32-bit integers.
+    """
+    profile = picture.info.get("icc_profile") or None
+    if picture.mode in _PRINT:
+        return _from_print(picture, profile)
+    notes: list[str] = []
+    deep = picture.mode.startswith("I") or picture.mode == "F"
+    if deep:
+        picture, what = _deep_grey(picture, depth if 8 < depth < 16 else 16, inverted)
+        notes.append(f"{what} per pixel became 8 bits.")
+    if profile is not None and _space(profile) != ("GRAY" if picture.mode in ("1", "L", "LA", "La") else "RGB "):
+        notes.append("its colour profile does not fit the picture and was left out.")
+        profile = None
+    alpha = None
+    if picture.has_transparency_data:
+        picture = picture if picture.mode == "RGBA" else picture.convert("RGBA")
+        alpha = np.asarray(picture.getchannel("A"))
+    rgb = picture if picture.mode == "RGB" else picture.convert("RGB")
+    return Pixels(np.asarray(rgb), alpha, profile, tuple(notes), reduced=deep)
+
+
+def _from_print(picture: Pil.Image, profile: bytes | None) -> Pixels:
+    srgb = ImageCms.createProfile("sRGB")
+    source: Any = None
+    if profile is not None and _space(profile) == _PRINT[picture.mode]:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+    elif picture.mode == "LAB":
+        source = ImageCms.createProfile("LAB")
+    name = "CMYK" if picture.mode == "CMYK" else "Lab"
+    if source is not None:
+        try:
+            rgb = ImageCms.profileToProfile(
+                picture, source, srgb, ImageCms.Intent.RELATIVE_COLORIMETRIC, outputMode="RGB",
+                flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
+            )  # fmt: skip
+        except ImageCms.PyCMSError:
+            rgb = None
+        if rgb is not None:
+            return Pixels(np.asarray(rgb), None, None, (f"{name} colours became sRGB.",))
+        if name == "Lab":
+            raise UnsupportedMedia("its Lab colours cannot be converted; save it as RGB first.")
+    notes = (f"{name} colours became sRGB by formula, as there is no usable colour profile; they may look different.",)
+    return Pixels(np.asarray(picture.convert("RGB")), None, None, notes)
+
+
+def _deep_grey(picture: Pil.Image, depth: int, inverted: bool) -> tuple[Pil.Image, str]:
+    values = np.asarray(picture)
+    if values.dtype.kind == "f":
+        if not np.isfinite(values).all() or values.min() < 0 or values.max() > 1:
+            raise UnsupportedMedia("its floating-point values leave 0 to 1; save it with 8 or 16 bits first.")
+        grey, what = np.rint(values * 255).astype(np.uint8), "32-bit floating point"
+    else:
+        white = 2**depth - 1
+        if values.min() < 0 or values.max() > white:
+            raise UnsupportedMedia(f"its values are no {depth}-bit brightness; save it with 8 or 16 bits first.")
+        grey, what = ((values.astype(np.uint32) * 255 + white // 2) // white).astype(np.uint8), f"{depth} bits"
+    return Pil.fromarray(255 - grey if inverted else grey), what
+
+
+def _space(profile: bytes) -> str | None:
+    """The colour space of an ICC profile, four letters; None if it is not one."""
+    try:
+        return str(ImageCms.ImageCmsProfile(io.BytesIO(profile)).profile.xcolor_space).ljust(4)
+    except (OSError, ImageCms.PyCMSError):
+        return None
