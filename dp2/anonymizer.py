@@ -148,7 +148,9 @@ class Anonymizer:
             raise DetectionError(f"the detector answered for {len(found)} of {len(frames)} frames.")
         return found
 
-    def _detected(self, frames: Iterable[Frame], detect: Detect, size: int) -> Iterator[tuple[Frame, FrameDetections]]:
+    def _detected(
+        self, frames: Iterable[Frame], detect: Detect, size: int
+    ) -> Generator[tuple[Frame, FrameDetections], None, None]:
         for batch in batched(frames, size):
             yield from zip(batch, detect(batch), strict=True)
 
