@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import mmap
 import pickle
+import struct
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
@@ -30,6 +31,7 @@ LEGACY_MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 HARMLESS = ("easydict.EasyDict", "dnnlib.util.EasyDict")
 """Dict classes that published checkpoints hold; read as plain dicts."""
 
+_DAMAGE = (zipfile.BadZipFile, OSError, ValueError, RuntimeError, EOFError, IndexError, struct.error)
 _STORAGES = {
     "DoubleStorage": torch.float64,
     "FloatStorage": torch.float32,
@@ -57,8 +59,7 @@ def read_torch(path: Path) -> Any:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         content = _read_legacy(path) if legacy else _read_zip(path)
-    except (RuntimeError, ValueError, TypeError, KeyError, IndexError, AttributeError, EOFError, OSError, MemoryError,
-            AssertionError, OverflowError, RecursionError) as error:  # fmt: skip
+    except Exception as error:  # torch promises no kind of error for damaged files, and raises a dozen
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise UnreadableCheckpoint(f"{path}: is no whole torch file ({reason[0][:200]}).") from error
     _refuse_hollow_tensors(content, path)
@@ -75,7 +76,7 @@ def _refuse_containers(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
-    except (zipfile.BadZipFile, OSError, ValueError) as error:
+    except _DAMAGE as error:
         raise UnreadableCheckpoint(f"{path}: is no whole torch file ({error}).") from error
     if any(Path(member.filename).name == "constants.pkl" for member in members):
         raise UnsafeCheckpoint(f"{path}: is a TorchScript program, not weights. Nothing of it was executed.")
@@ -101,7 +102,7 @@ def _read_zip(path: Path) -> Any:
 
             storages = _Storages(load, path)
             return read_pickle(BytesIO(archive.read(listing[0])), _names(), str(path), storages.persistent)
-    except (zipfile.BadZipFile, OSError) as error:
+    except _DAMAGE as error:
         raise UnreadableCheckpoint(f"{path}: is no whole torch file ({error}).") from error
 
 
