@@ -60,12 +60,26 @@ def lay_over(pixels: Image, sticker: Sticker, box: Box) -> Image:
     result = pixels.copy()
     if right <= left or bottom <= top:
         return result
-    enough = [level for level in sticker if level.shape[0] >= y1 - y0 and level.shape[1] >= x1 - x0] or sticker[:1]
-    visible = _resized(enough[-1], x1 - x0, y1 - y0)[top - y0 : bottom - y0, left - x0 : right - x0]
+    visible = _scaled(sticker, x1 - x0, y1 - y0, (left - x0, top - y0, right - x0, bottom - y0))
     under = result[top:bottom, left:right]
     mixed = visible[..., :3] + under * (1 - visible[..., 3:] / np.float32(255))
     under[:] = np.rint(mixed.clip(0, 255))
     return result
+
+
+def _scaled(sticker: Sticker, width: int, height: int, window: Box) -> _Rgba:
+    """A window of the sticker at this size."""
+    x0, y0, x1, y1 = window
+    enough = [level for level in sticker if level.shape[0] >= height and level.shape[1] >= width]
+    if enough:
+        return _resized(enough[-1], width, height)[y0:y1, x0:x1]
+    # Only the window is made: at a face far larger than the frame the rest would not fit into memory.
+    scale_x, scale_y = sticker[0].shape[1] / width, sticker[0].shape[0] / height
+    to_source = np.array([[scale_x, 0, (x0 + 0.5) * scale_x - 0.5], [0, scale_y, (y0 + 0.5) * scale_y - 0.5]])
+    flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+    window_size = (x1 - x0, y1 - y0)
+    enlarged: _Rgba = cv2.warpAffine(sticker[0], to_source, window_size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    return enlarged
 
 
 def _resized(picture: _Rgba, width: int, height: int) -> _Rgba:

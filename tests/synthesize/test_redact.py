@@ -122,6 +122,15 @@ def test_region_outside_the_frame_changes_nothing():
     assert (redact(Redaction(Blur()), noise(), region((200, 200, 300, 300))) == noise()).all()
 
 
+@pytest.mark.parametrize("fill", FILLS)
+def test_face_far_larger_than_the_frame(fill):
+    image = noise()
+    patch = patch_of(Redaction(fill), image, region((-1e8, -1e8, 1.1e8, 1e8)))
+    assert (patch.alpha == 1).all()
+    assert patch.pixels.shape == image.shape
+    assert patch.pixels.std(axis=(0, 1)).max() < 1
+
+
 def test_one_pixel_picture():
     image = np.zeros((1, 1, 3), np.uint8)
     assert redact(Redaction(Solid(color="white")), image, region((0, 0, 1, 1)))[0, 0].tolist() == [255] * 3
