@@ -2,8 +2,8 @@
 
 What is gained where: learning-rate and activation gains are folded into weights (leaky ReLU is positively
 homogeneous), all styles come from one matrix product, everything runs channels-last and in place, the encoder's
-1×1 branch takes its pixels from the picture that is filtered for the 3×3 branch anyway, and clamping is left out
-where instance normalisation already bounds the values.
+1×1 branch takes its pixels from the picture that is filtered for the 3×3 branch anyway, clamping is left out where
+instance normalisation already bounds the values, and wide 3×3 convolutions on CPUs go Winograd's way.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dp2.models import winograd
 from dp2.models.generator import EMBEDDING, require_style, stack_inputs
 from dp2.models.layers import Conv2d, ResidualBlock
 
@@ -47,6 +48,7 @@ class FusedConv(nn.Module):
         # normalisation undoes gains before it, so there they move behind it
         weight = conv.weight.detach() * (conv.weight_gain * (1.0 if conv.norm else conv.act_gain))
         self.size = weight.shape[2]
+        self.kernel: Tensor | None = None
         if self.up > 1 and self.size > 1:
             weight = weight.transpose(0, 1)
         self.register_buffer("weight", weight.to(dtype).contiguous(memory_format=torch.channels_last))
@@ -74,7 +76,15 @@ class FusedConv(nn.Module):
             return F.conv_transpose2d(F.conv2d(x, self.weight), self.fir, stride=2, padding=1, groups=len(self.fir))
         if self.down > 1:
             return self.convolve_filtered(self.low_pass(x))
+        if self.size == 3 and winograd.pays(x):
+            return winograd.convolve(x, self._winograd_kernel(), bias)
         return F.conv2d(x, self.weight, bias, padding=self.padding)
+
+    def _winograd_kernel(self) -> Tensor:
+        # made when first needed, because only the input's size tells whether it is, and it is four times the weight
+        if self.kernel is None:
+            self.kernel = winograd.transform_kernel(self.weight)
+        return self.kernel
 
     def low_pass(self, x: Tensor) -> Tensor:
         """Filter at full resolution: (N, I, H, W) to (N, I, H + 1, W + 1), as a 3×3 convolution of stride 2 needs."""
@@ -117,7 +127,7 @@ def channel_moments(x: Tensor, strips: int = 8) -> tuple[Tensor, Tensor]:
     On a CPU torch's `var_mean` is thirty times slower on this layout than batch normalisation's kernel, which
     however adds up in plain float32: strips of rows keep its sums short (Chan, Golub and LeVeque 1983 join them).
     """
-    if x.device.type != "cpu" or x.dtype != torch.float32:
+    if x.device.type != "cpu" or x.dtype != torch.float32 or torch.compiler.is_compiling():
         variance, mean = torch.var_mean(x.float(), dim=(2, 3), correction=0, keepdim=True)
         return mean, variance
     count = strips if x.shape[2] % strips == 0 else 1

@@ -19,7 +19,7 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from dp2.errors import UsageError
-from dp2.models import ops
+from dp2.models import ops, winograd
 from dp2.models.discriminator import StyleGAN2Discriminator
 from dp2.models.fused_unet import channel_moments
 from dp2.models.stylegan_unet import StyleGANUnet
@@ -164,6 +164,22 @@ def test_moments_of_channels_equal_var_mean(batch: int, height: int, width: int,
     torch.testing.assert_close(variance.double(), exact, rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.parametrize("height", [4, 24])
+def test_winograd_equals_direct_convolution(height: int) -> None:
+    x = make.normal("x", (2, 5, height, 12)).contiguous(memory_format=torch.channels_last)
+    weight, bias = make.normal("w", (3, 5, 3, 3)), make.normal("b", (3,))
+    ours = winograd.convolve(x, winograd.transform_kernel(weight), bias)
+    assert error(ours, torch.nn.functional.conv2d(x, weight, bias, padding=1)) < 1e-5
+    assert ours.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_winograd_is_for_wide_large_float_inputs_in_whole_tiles() -> None:
+    assert winograd.pays(torch.empty(1, 256, 32, 20))
+    for refused in ((1, 255, 32, 20), (1, 256, 34, 20), (1, 256, 16, 16)):
+        assert not winograd.pays(torch.empty(refused))
+    assert not winograd.pays(torch.empty(1, 256, 32, 20, dtype=torch.bfloat16))
+
+
 def test_truncation_moves_styles_to_the_average_or_a_centre() -> None:
     network, x = small_generator()
     centers = make.normal("centers", (3, 8))
@@ -251,9 +267,10 @@ def test_generator_runs_alike_in_onnx_runtime(tmp_path: Path) -> None:
 @torch.no_grad()
 def test_generator_exports_and_operators_script() -> None:
     network, x = small_generator("body")
-    program = torch.export.export(network, (x["condition"], x["mask"]), {"z": x["z"], "embedding": x["embedding"]})
-    same = program.module()(x["condition"], x["mask"], z=x["z"], embedding=x["embedding"])
-    assert error(same, network(**x)) < 1e-6
+    for run in (network, network.for_inference()):
+        program = torch.export.export(run, (x["condition"], x["mask"]), {"z": x["z"], "embedding": x["embedding"]})
+        same = program.module()(x["condition"], x["mask"], z=x["z"], embedding=x["embedding"])
+        assert error(same, network(**x)) < 1e-5
     with pytest.warns(FutureWarning, match="deprecated"):
         scripted = torch.jit.script(ops.modulated_conv2d)
     args = (x["condition"], make.normal("weight", (5, 3, 3, 3)), make.normal("style", (2, 3)), ops.fir_filter(), 2, 1)
