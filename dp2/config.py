@@ -149,6 +149,8 @@ def apply_override(config: DictConfig, override: str) -> None:
         raise ConfigError(f"override {override!r} is not of the form key.path=value.")
     try:
         value = yaml.safe_load(text) if text.strip() else ""
+        if value is None and text.strip().startswith("#"):
+            value = text.strip()  # a colour, not a comment
     except yaml.YAMLError as error:
         raise ConfigError(f"the value of override {override!r} is not valid YAML.") from error
     if adds:

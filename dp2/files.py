@@ -41,7 +41,7 @@ class Options:
         overwrite: replace an existing output.
         keep_metadata: carry EXIF, XMP, comments and container tags over (never the thumbnail).
         keep_audio: copy the sound of a video.
-        quality: of JPEG, WebP, AVIF and HEIC pictures, 1-100.
+        quality: of JPEG, WebP, AVIF and HEIC pictures, 1-100; None = as the input's, else 95.
         max_pixels: larger pictures are refused.
         start, end: of a video, in seconds.
         fps: resample a video to this constant rate.
@@ -59,7 +59,7 @@ class Options:
     overwrite: bool = False
     keep_metadata: bool = False
     keep_audio: bool = False
-    quality: int = 95
+    quality: int | None = None
     max_pixels: int = 300_000_000
     start: float | None = None
     end: float | None = None

@@ -27,7 +27,8 @@ _RUN = "Running"
 @option(_WHAT, "--overwrite", is_flag=True, help="Replace outputs that exist. Inputs are never overwritten.")
 @option(_WHAT, "--webcam", is_flag=True, help="Read from the camera, as the input `cam` does.")
 @option(_WHAT, "--keep-metadata", "-m", is_flag=True, help="Keep EXIF, XMP, comments and container tags (no thumbnail).")
-@option(_WHAT, "--quality", type=click.IntRange(1, 100), default=95, show_default=True, help="Of JPEG, WebP, AVIF, HEIC.")
+@option(_WHAT, "--quality", type=click.IntRange(1, 100),
+        help="Of JPEG, WebP, AVIF, HEIC.  [default: as the input, else 95]")
 @option(_WHAT, "--max-res", "--max_res", type=click.IntRange(16), metavar="PIXELS",
         help="Scale down so that no side is longer.")
 @option(_WHAT, "--max-pixels", type=click.IntRange(1), default=300_000_000, show_default=True,

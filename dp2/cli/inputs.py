@@ -131,10 +131,22 @@ def collect(request: Request) -> Collected:
         return Collected([Job(cameras[0], request.output, CAMERA)], [], [])
     found = [item for path in paths for item in _found(path, request.output)]
     usable = [(item, folder) for item, folder in found if item.kind in (IMAGE, VIDEO, ANIMATION)]
+    if request.output is not None and any(item.kind in (VIDEO, ANIMATION) for item, _ in usable):
+        _check_container(request.output)
     targets = plan_outputs([_input(item, folder) for item, folder in usable], request.output)
     jobs = [Job(item.path, target, item.kind) for (item, _), target in zip(usable, targets, strict=True)]
     others = [item.path for item, _ in found if item.kind == "other"]
     return Collected(jobs, others, [item.path for item, _ in found if item.kind == "unreadable"])
+
+
+def _check_container(output: Path) -> None:
+    """A video's output is known to be writable before any work is done."""
+    from dp2.sink.containers import ANIMATION_SUFFIXES, container_of
+    from dp2.sink.naming import PHOTO_FORMATS
+
+    suffix = output.suffix.lower()
+    if suffix and not output.is_dir() and suffix not in ANIMATION_SUFFIXES | PHOTO_FORMATS.keys():
+        container_of(output)
 
 
 def _found(path: Path, output: Path | None) -> Iterator[tuple[Found, Path | None]]:
@@ -153,8 +165,9 @@ def _found(path: Path, output: Path | None) -> Iterator[tuple[Found, Path | None
 def _input(item: Found, folder: Path | None) -> Input:
     from dp2.sink.containers import VIDEO_OUTPUT_SUFFIXES
     from dp2.sink.naming import Input, photo_suffix
+    from dp2.source.sniff import image_format, read_head
 
     if item.kind == IMAGE:
-        return Input(item.path, photo_suffix(item.path), folder)
+        return Input(item.path, photo_suffix(item.path, image_format(read_head(item.path))), folder)
     own = item.path.suffix
     return Input(item.path, own if own.lower() in VIDEO_OUTPUT_SUFFIXES else ".mp4", folder)

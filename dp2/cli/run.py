@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -150,4 +151,5 @@ def _log_to_stderr() -> None:
     from rich.logging import RichHandler
 
     handler = RichHandler(console=Console(stderr=True), show_time=False, show_path=False)
+    warnings.filterwarnings("ignore", module="PIL")  # on damaged EXIF, which dp2 reports itself
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler])

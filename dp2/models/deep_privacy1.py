@@ -217,6 +217,7 @@ class DeepPrivacy1(nn.Module):
         embedding: Tensor | None = None,  # noqa: ARG002
         keypoints: Tensor | None = None,
         joint_map: Tensor | None = None,  # noqa: ARG002
+        silhouette: Tensor | None = None,  # noqa: ARG002
     ) -> Tensor:
         """Inpaint; `w` and `z` mean the same.
 

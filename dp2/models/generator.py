@@ -13,6 +13,7 @@ from dp2.errors import UsageError
 EMBEDDING = "embedding"
 KEYPOINTS = "keypoints"
 JOINT_MAP = "joint_map"
+SILHOUETTE = "silhouette"
 
 
 class Generator(Protocol):
@@ -64,6 +65,7 @@ class Generator(Protocol):
         embedding: Tensor | None = None,
         keypoints: Tensor | None = None,
         joint_map: Tensor | None = None,
+        silhouette: Tensor | None = None,
     ) -> Tensor:
         """Inpaint a batch.
 
@@ -76,6 +78,7 @@ class Generator(Protocol):
                 mask, 1 = body.
             keypoints: (N, K, 3) float32: x, y as fractions of the crop, and visibility.
             joint_map: (N, 1, H, W): 0 = none, k = limb or joint k.
+            silhouette: (N, 1, H, W): 1 = body as segmented, before the hole was widened.
 
         Returns:
             (N, 3, H, W): `condition` where the mask is 1, generated pixels around [-1, 1] (not clamped) elsewhere.

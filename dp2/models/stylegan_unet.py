@@ -111,6 +111,7 @@ class StyleGANUnet(nn.Module):
         embedding: Tensor | None = None,
         keypoints: Tensor | None = None,  # noqa: ARG002  uniform with the other generators
         joint_map: Tensor | None = None,  # noqa: ARG002
+        silhouette: Tensor | None = None,  # noqa: ARG002
     ) -> Tensor:
         """As in `Generator`."""
         w = require_style(w, z, self.style_net)

@@ -17,12 +17,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dp2.errors import UsageError
-from dp2.models.generator import JOINT_MAP, KEYPOINTS
+from dp2.models.generator import JOINT_MAP, KEYPOINTS, SILHOUETTE
 from dp2.models.layers import Linear
 from dp2.models.ops import downsample2d, fir_filter, upsample2d
 from dp2.models.style_net import StyleNet
-
-SILHOUETTE = "silhouette"
 
 _LIMBS = 6
 
