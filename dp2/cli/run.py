@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import signal
 import time
 import warnings
 from collections.abc import Mapping
@@ -38,6 +39,7 @@ def run(options: Mapping[str, Any]) -> bool:
     from dp2.cli.tree import config_tree
 
     _log_to_stderr()
+    signal.signal(signal.SIGTERM, _interrupt)
     request = parse_request(options)
     tree = config_tree(request, options)
     inputs = collect(request)
@@ -144,6 +146,11 @@ def _view(options: Mapping[str, Any]) -> Any:
     if options["detections_only"] or options["draw_scores"] or options["legend"]:
         return Overlay(everything=options["detections_only"], scores=options["draw_scores"], legend=options["legend"])
     return files.plain
+
+
+def _interrupt(*_: object) -> None:
+    """Being terminated cleans up as Ctrl-C does: nothing half-written stays."""
+    raise KeyboardInterrupt
 
 
 def _log_to_stderr() -> None:
