@@ -39,8 +39,8 @@ def L(target: type | Callable[..., Any] | str) -> Callable[..., Any]:  # noqa: N
         ConfigError: the target cannot be named from outside, e.g. a lambda.
     """
     name = target if isinstance(target, str) else f"{target.__module__}.{target.__qualname__}"
-    if "<" in name:
-        raise ConfigError(f"{name} cannot be named in a config; define it at the top level of a module.")
+    if "<" in name or name.startswith(_PACKAGE):
+        raise ConfigError(f"{name} cannot be named in a config; define it at the top level of an importable module.")
 
     def call(**arguments: Any) -> Any:
         from omegaconf import OmegaConf
@@ -171,9 +171,26 @@ def set_key(config: DictConfig, key: str, value: Any) -> None:
 
     known = list(key_paths(config))
     if key not in known:
+        known += _parameters(config, key)
+    if key not in known:
         near = difflib.get_close_matches(key, known, n=1, cutoff=0.0)
         raise ConfigError(f"the config has no key {key}; the nearest is {near[0] if near else 'none'}.")
     OmegaConf.update(config, key, value, merge=False, force_add=True)
+
+
+def _parameters(config: DictConfig, key: str) -> list[str]:
+    """Keys beside `key` that the call there takes, though the config leaves them at their defaults."""
+    import inspect
+
+    import hydra.utils
+    from omegaconf import DictConfig, OmegaConf
+
+    parent = key.rpartition(".")[0]
+    node = OmegaConf.select(config, parent) if parent else None
+    if not isinstance(node, DictConfig) or "_target_" not in node:
+        return []
+    parameters = inspect.signature(hydra.utils.get_object(node._target_)).parameters
+    return [f"{parent}.{name}" for name in parameters if name != "self" and not name.startswith("_")]
 
 
 def key_paths(config: DictConfig) -> Iterator[str]:
@@ -182,6 +199,8 @@ def key_paths(config: DictConfig) -> Iterator[str]:
 
     for key in config:
         name = str(key)
+        if name == "_target_":
+            continue
         yield name
         if OmegaConf.is_interpolation(config, name):
             continue

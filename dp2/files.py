@@ -170,10 +170,10 @@ def anonymize_camera(
         DetectionError, SynthesisError: a frame could not be made safe.
     """
     from dp2.sink.open import open_sink
-    from dp2.source.camera import CameraSource
+    from dp2.source.camera import CameraSource, without_password
 
     summary = Summary()
-    with CameraSource(device) as camera, contextlib.ExitStack() as stack:
+    with CameraSource(device, max_res=options.max_res) as camera, contextlib.ExitStack() as stack:
         writer = None
         if target is not None:
             sink = open_sink(target, camera.info, encoding=options.encoding, overwrite=options.overwrite)
@@ -185,8 +185,8 @@ def anonymize_camera(
             for result in results:
                 if writer is not None:
                     writer.write(replace(result.frame, image=options.view(result)))
-                _count(result, summary, options, device, report, None)
-    return FileReport(Path(device), Path(target or device), summary)
+                _count(result, summary, options, without_password(device), report, None)
+    return FileReport(Path(without_password(device)), Path(target or without_password(device)), summary)
 
 
 @contextlib.contextmanager

@@ -128,3 +128,22 @@ def test_importing_a_config_does_not_import_torch() -> None:
 def test_import_dp2_is_light() -> None:
     code = "import dp2, sys; sys.exit(bool({'torch', 'cv2', 'numpy', 'hydra'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_parameter_that_the_config_leaves_at_its_default_can_be_set() -> None:
+    assert build(load_config("face_blur", ["tracker.max_gap=1.5"]).tracker).max_gap == 1.5
+
+
+def test_target_is_never_suggested() -> None:
+    with pytest.raises(ConfigError, match=r"nearest is tracker\.max_gap"):
+        load_config("face_blur", ["tracker.mx_gap=1"])
+
+
+def test_colour_with_a_hash_is_no_comment() -> None:
+    assert load_config("face_solid", ["synthesizer.fill.color=#00ff00"]).synthesizer.fill.color == "#00ff00"
+
+
+def test_class_of_a_config_file_cannot_be_a_target(tmp_path: Path) -> None:
+    path = write(tmp_path, "c.py", "from dp2.config import L\nclass A: ...\na = L(A)()")
+    with pytest.raises(ConfigError, match="importable module"):
+        load_config(path)

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 REDACTION = "dp2.synthesize.redact.Redaction"
+INPAINTER = "dp2.synthesize.inpaint.Inpainter"
 _FILLS = "dp2.synthesize.fills"
 
 
@@ -56,8 +57,9 @@ def redact_with(config: DictConfig, fill: str, settings: Mapping[str, Any]) -> N
     Raises:
         UsageError: nothing in this config redacts.
     """
-    found = [node for node in nodes(config) if node.get("_target_") == REDACTION]
-    if not found:
-        raise UsageError("--replacewith: this anonymizer redacts nothing; choose e.g. face_blur.")
+    targets = [(node, node.get("_target_")) for node in nodes(config)]
+    found = [node for node, target in targets if target == REDACTION]
+    if not found or any(target == INPAINTER for _, target in targets):
+        raise UsageError("--replacewith: this anonymizer does not redact but generates; choose e.g. face_blur.")
     for node in found:
         node["fill"] = {"_target_": f"{_FILLS}.{fill}", **settings}

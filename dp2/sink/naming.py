@@ -53,9 +53,9 @@ def photo_suffix(path: Path, kind: str | None = None) -> str:
     return next((suffix for suffix, name in PHOTO_FORMATS.items() if name == kind), ".jpg")
 
 
-def anonymized_name(path: Path, suffix: str) -> str:
+def anonymized_name(path: Path, suffix: str, ending: str = ENDING) -> str:
     """`photo.mpo` with suffix `.jpg` becomes `photo_anonymized.jpg`."""
-    return f"{path.stem}{ENDING}{suffix}"
+    return f"{path.stem}{ending}{suffix}"
 
 
 def mirrored_name(path: Path, suffix: str) -> str:
@@ -63,7 +63,7 @@ def mirrored_name(path: Path, suffix: str) -> str:
     return path.name if path.suffix == suffix else f"{path.stem}{suffix}"
 
 
-def plan_outputs(inputs: Sequence[Input], output: Path | None) -> list[Path]:
+def plan_outputs(inputs: Sequence[Input], output: Path | None, ending: str = ENDING) -> list[Path]:
     """Where the results go, one path an input, in order.
 
     Without `output`, a file's result lies beside it as `<name>_anonymized.<ext>`, and the results of a folder mirror
@@ -71,11 +71,16 @@ def plan_outputs(inputs: Sequence[Input], output: Path | None) -> list[Path]:
     named files keep their names in it, a folder's files their places, below the folder's name if it is not the only
     thing named.
 
+    Args:
+        inputs: the files.
+        output: file or folder, or None.
+        ending: what marks a result that lies beside its input.
+
     Raises:
         UsageError: two inputs would get one output, an output is an input (also through links), or one file is to hold
             several results.
     """
-    targets = _placed(inputs, output)
+    targets = _placed(inputs, output, ending)
     check_outputs([item.path for item in inputs], targets)
     return targets
 
@@ -93,9 +98,9 @@ def check_outputs(sources: Sequence[Path], targets: Sequence[Path]) -> None:
         taken[identity] = source
 
 
-def _placed(inputs: Sequence[Input], output: Path | None) -> list[Path]:
+def _placed(inputs: Sequence[Input], output: Path | None, ending: str) -> list[Path]:
     if output is None:
-        return [_beside(item) for item in inputs]
+        return [_beside(item, ending) for item in inputs]
     if len(inputs) == 1 and inputs[0].folder is None and _is_file_name(output):
         return [output]
     if _is_file_name(output) and (output.exists() or output.suffix.lower() in {*PHOTO_FORMATS, *_suffixes(inputs)}):
@@ -112,11 +117,11 @@ def _is_file_name(output: Path) -> bool:
     return not output.is_dir() and (output.exists() or output.suffix != "")
 
 
-def _beside(item: Input) -> Path:
+def _beside(item: Input, ending: str) -> Path:
     if item.folder is None:
-        return item.path.with_name(anonymized_name(item.path, item.suffix))
+        return item.path.with_name(anonymized_name(item.path, item.suffix, ending))
     folder = _named(item.folder)
-    return folder.with_name(folder.name + ENDING) / _place(item, below_name=False)
+    return folder.with_name(folder.name + ending) / _place(item, below_name=False)
 
 
 def _place(item: Input, *, below_name: bool) -> Path:

@@ -204,6 +204,25 @@ def test_same_seed_gives_the_same_bytes(run: Callable[..., Result], clip: Path) 
     assert Path("a.mp4").read_bytes() == Path("b.mp4").read_bytes()
 
 
+def test_detections_are_not_written_under_the_name_of_a_safe_result(run: Callable[..., Result], photo: Path) -> None:
+    assert run(photo, "--visualize-detection").exit_code == 0
+    assert photo.with_name("photo_detections.png").exists()
+    assert not photo.with_name("photo_anonymized.png").exists()
+
+
+def test_password_of_a_stream_is_not_repeated(run: Callable[..., Result]) -> None:
+    result = run("rtsp://user:secret@127.0.0.1:9/x", "-o", "o.mp4", "--report-json", "r.json")
+    assert result.exit_code == 1
+    assert "secret" not in result.output + Path("r.json").read_text()
+
+
+def test_empty_folder_is_an_error(run: Callable[..., Result], tmp_path: Path) -> None:
+    (tmp_path / "none").mkdir()
+    result = run("none/", "-o", "out")
+    assert result.exit_code == 1
+    assert "neither photos nor videos" in result.output
+
+
 # What bad input gets
 
 
@@ -267,6 +286,10 @@ def test_salvage_keeps_what_was_whole(run: Callable[..., Result], clip: Path, tm
         ("broken.py", "photo.png"),
         ("photo.png", "--unknown"),
         ("cam", "photo.png"),
+        ("face_blurr", "photo.png"),
+        ("cam", "--start-time", "2"),
+        ("photo.png", "--report-json", "photo.png"),
+        ("face", "photo.png", "--replacewith", "blur"),
     ],
 )
 def test_wrong_usage_exits_2_with_one_line(
