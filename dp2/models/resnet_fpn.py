@@ -63,7 +63,8 @@ class Conv(nn.Conv2d):
     """A convolution with an optional norm (`norm.*` in the state dict) and ReLU behind it; sizes keep by default.
 
     Args:
-        norm: applied to the convolution's output; the convolution then has no bias.
+        bias: None = where there is no norm.
+        norm: applied to the convolution's output.
         relu: whether a ReLU follows.
     """
 
@@ -74,7 +75,9 @@ class Conv(nn.Conv2d):
         kernel_size: int,
         *,
         stride: int = 1,
+        dilation: int = 1,
         groups: int = 1,
+        bias: bool | None = None,
         norm: nn.Module | None = None,
         relu: bool = False,
     ) -> None:
@@ -83,9 +86,10 @@ class Conv(nn.Conv2d):
             out_channels,
             kernel_size,
             stride=stride,
-            padding=kernel_size // 2,
+            padding=kernel_size // 2 * dilation,
+            dilation=dilation,
             groups=groups,
-            bias=norm is None,
+            bias=norm is None if bias is None else bias,
         )
         self.norm = norm
         self.relu = relu

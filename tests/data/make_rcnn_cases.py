@@ -130,8 +130,9 @@ def loaded(name: str, folder: Path) -> nn.Module:
 
 def error(ours: Tensor, expected: Tensor) -> float:
     """‖ours − expected‖ / ‖expected‖."""
-    difference = torch.linalg.vector_norm(ours.double() - expected.double())
-    return float(difference / torch.linalg.vector_norm(expected.double()).clamp(min=1e-12))
+    ours, expected = ours.detach().double(), expected.double()
+    difference = torch.linalg.vector_norm(ours - expected)
+    return float(difference / torch.linalg.vector_norm(expected).clamp(min=1e-12))
 
 
 def stored(name: str, detections: Any) -> dict[str, Any]:
@@ -202,21 +203,30 @@ def full_case(
 
 
 def stage_errors(case: Mapping[str, Tensor], seen: Mapping[str, Any]) -> dict[str, float]:
-    """Relative error of every stored tensor between input and detections."""
+    """Relative error of every stored tensor between input and detections.
+
+    Proposals that score the same up to rounding may swap places; each is compared with the stored one at its place.
+    """
     pyramid = seen["backbone"]
     pairs = {f"fpn_{level}": pyramid[level][..., ::8, ::8] for level in ("p2", "p3", "p4")}
     pairs |= {f"fpn_{level}": pyramid[level] for level in ("p5", "p6")}
     pairs["fpn_input"] = seen["backbone/in"][..., ::8, ::8]
-    pairs["prop_boxes"], pairs["prop_logits"] = seen["proposal_generator"][0]
     for i, maps in enumerate(zip(*seen["proposal_generator.rpn_head"], strict=True)):
         if i >= 2:
             pairs[f"rpn_logits/{i - 2}"], pairs[f"rpn_deltas/{i - 2}"] = maps
-    pairs["box_scores"], pairs["box_deltas"] = seen["roi_heads.box_predictor"]
     if "roi_heads.decoder" in seen:
         pairs["decoder_out"] = seen["roi_heads.decoder"][..., ::8, ::8]
         pairs["dp_head_in"] = seen["roi_heads.densepose_head/in"][:2]
         pairs["dp_head_out"] = seen["roi_heads.densepose_head"][:2]
-    return {key: error(value, case[f"cap/{key}"]) for key, value in pairs.items()}
+    errors = {key: error(value, case[f"cap/{key}"]) for key, value in pairs.items()}
+    boxes, logits = seen["proposal_generator"][0]
+    scores, deltas = seen["roi_heads.box_predictor"]
+    distance, place = torch.cdist(boxes, case["cap/prop_boxes"]).min(dim=1)
+    same = distance < 0.05
+    if same.float().mean() < 0.995:
+        raise AssertionError(f"{(~same).sum()} of {len(same)} proposals are not among the stored ones")
+    rows = {"prop_boxes": boxes, "prop_logits": logits, "box_scores": scores, "box_deltas": deltas}
+    return errors | {key: error(value[same], case[f"cap/{key}"][place[same]]) for key, value in rows.items()}
 
 
 NAMES = ("mask_rcnn", "keypoint_rcnn", "densepose_cse", "densepose_cse_r50")
