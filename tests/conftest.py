@@ -163,7 +163,9 @@ def telling_photo(tmp_path: Path, scene: np.ndarray, exif: Callable[[int], bytes
     def build(suffix: str) -> Path:
         path = tmp_path / f"telling{suffix}"
         words = f'<x:xmpmeta xmlns:x="adobe:ns:meta/" tiff:Orientation="1">{WORDS["xmp"]}</x:xmpmeta>'.encode()
-        kind = {".jpg": "JPEG", ".png": "PNG", ".tif": "TIFF", ".webp": "WEBP", ".avif": "AVIF", ".heic": "HEIF"}[suffix]
+        kind = {".jpg": "JPEG", ".png": "PNG", ".tif": "TIFF", ".webp": "WEBP", ".avif": "AVIF", ".heic": "HEIF"}[
+            suffix
+        ]
         options: dict[str, object] = {"exif": exif(1), "xmp": words}
         if kind == "JPEG":
             options["comment"] = WORDS["comment"].encode()

@@ -95,10 +95,14 @@ def test_background_sink_writes_everything_before_it_finishes() -> None:
 def test_background_sink_tells_of_an_error_and_never_finishes() -> None:
     memory = Memory(fail_at=3)
     sink = BackgroundSink(memory, size=2)
-    with pytest.raises(OSError, match="no space"):
+
+    def write_all() -> None:
         for index in range(20):
             sink.write(frame(index))
         sink.finish()
+
+    with pytest.raises(OSError, match="no space"):
+        write_all()
     sink.discard()
     assert memory.discarded
     assert not memory.finished

@@ -82,7 +82,7 @@ def parse_request(options: Mapping[str, Any]) -> Request:
     if options["webcam"]:
         inputs.append("cam")
     if not inputs and config is not None and not _is_config(config):
-        raise UsageError(f"{config}: there is no such file or folder, and no anonymizer of that name (see dp2 configs).")
+        raise UsageError(f"{config}: there is no such file or folder, and no such anonymizer (see dp2 configs).")
     if not inputs:
         raise UsageError("no input is named; give a photo, video, folder or `cam` (see --help).")
     ending = "_anonymized"
