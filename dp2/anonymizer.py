@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
@@ -11,10 +12,11 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dp2 import pictures
 from dp2.compose.paint import Outcome, Painted, paint
-from dp2.errors import DetectionError, Dp2Error
+from dp2.errors import DetectionError, Dp2Error, UsageError
 from dp2.pipeline import Prefetch, batched
 from dp2.result import Result
 from dp2.stages import Chooser, Detector, StreamTracker, Synthesizer, Tracker
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 Picture = TypeVar("Picture")
 FrameDetections = tuple[Detections, ...]
+Alpha = NDArray[np.uint8]
 _Closable = Generator[tuple[Frame, FrameDetections], None, None] | Prefetch[tuple[Frame, FrameDetections]]
 Detect = Callable[[Sequence[Frame]], list[FrameDetections]]
 
@@ -66,40 +69,88 @@ class Anonymizer:
             DetectionError, SynthesisError: it could not be made safe.
         """
         rgb, back = pictures.unwrap(image)
-        restored: Picture = back(self.anonymize(rgb).image)
-        return restored
+        alpha = pictures.alpha_of(image)
+        result, safe_alpha = self.anonymize_picture(rgb, alpha)
+        # What comes out is the caller's to change, so it is never the array that went in.
+        restored: Picture = back(result.image.copy() if result.image is rgb else result.image)
+        return restored if safe_alpha is None or safe_alpha is alpha else pictures.with_alpha(restored, safe_alpha)
 
     def anonymize(self, image: Any) -> Result:
         """As calling, but with the detections and counts; shows itself before/after in a notebook."""
         rgb, _ = pictures.unwrap(image)
-        return next(self.process([Frame(rgb)], track=False))
+        return self.anonymize_picture(rgb, pictures.alpha_of(image))[0]
+
+    def anonymize_picture(
+        self,
+        image: Image,
+        alpha: Alpha | None,
+        *,
+        detect: Detect | None = None,
+        search_alpha: bool = True,
+        synthesize: bool = True,
+    ) -> tuple[Result, Alpha | None]:
+        """Anonymize a still picture and its transparency.
+
+        Args:
+            image: (H, W, 3) uint8 RGB.
+            alpha: (H, W) uint8, or None.
+            detect, synthesize: as of `process`.
+            search_alpha: look for faces that only transparency shows; `detect` gets those views as further frames.
+
+        Returns:
+            what became of the colours, and the alpha channel: the same array if nothing was changed.
+        """
+        from dp2.transparency import covered, merged, views
+
+        frames = [Frame(view, index) for index, view in enumerate(views(image, alpha if search_alpha else None))]
+        found = merged([(detect or self.detect_frames)([frame])[0] for frame in frames])
+        result = next(self.process(frames[:1], track=False, detect=lambda _: [found], synthesize=synthesize))
+        if alpha is None or not result.changed:
+            return result, alpha
+        return result, covered(alpha, result.detections)
 
     def detect(self, image: Any) -> FrameDetections:
         """What would be acted on in one picture, one `Detections` a kind."""
+        from dp2.transparency import merged, views
+
         rgb, _ = pictures.unwrap(image)
-        return _confirmed(self.detect_frames([Frame(rgb)])[0])
+        seen = views(rgb, pictures.alpha_of(image))
+        return _confirmed(merged([self.detect_frames([Frame(view, index)])[0] for index, view in enumerate(seen)]))
 
     def stream(self, frames: Iterable[Picture], fps: float) -> Iterator[Picture]:
         """Anonymize consecutive pictures of a video at a constant rate, with tracking.
 
         Args:
-            frames: pictures as for calling; at most a few more than the look-ahead are held.
-            fps: frames per second.
+            frames: pictures as for calling; at most a few more than the look-ahead are held. They are copied, so
+                that a frame may be read into the memory of the one before.
+            fps: frames per second, above 0.
 
         Yields:
-            one picture for each, in order, of the same kind.
+            one picture for each, in order, of the same kind. Alpha channels are covered where faces are, but not
+            searched.
+
+        Raises:
+            UsageError: no such rate, or no such picture.
+            DetectionError, SynthesisError: a frame could not be made safe.
         """
-        backs: deque[Callable[[Image], Picture]] = deque()
+        from dp2.transparency import covered
+
+        step = _step(fps)
+        backs: deque[tuple[Callable[[Image], Picture], Alpha | None]] = deque()
 
         def unwrapped() -> Iterator[Frame]:
-            step = 1 / Fraction(fps).limit_denominator(1_000_000)
             for index, picture in enumerate(frames):
-                rgb, back = pictures.unwrap(picture)
-                backs.append(back)
+                own = pictures.copied(picture)
+                rgb, back = pictures.unwrap(own)
+                backs.append((back, pictures.alpha_of(own)))
                 yield Frame(rgb, index, index * step, step)
 
         for result in self.process(unwrapped()):
-            yield backs.popleft()(result.image)
+            back, alpha = backs.popleft()
+            safe = back(result.image)
+            if alpha is not None and result.changed:
+                safe = pictures.with_alpha(safe, covered(alpha, result.detections))
+            yield safe
 
     def process(
         self,
@@ -220,6 +271,14 @@ def build_anonymizer(tree: DictConfig, name: str) -> Anonymizer:
     if not isinstance(anonymizer, Anonymizer):
         raise ConfigError(f"`anonymizer` in {name} is a {type(anonymizer).__name__}, not an Anonymizer.")
     return anonymizer
+
+
+def _step(fps: float) -> Fraction:
+    """Seconds from frame to frame."""
+    rate = Fraction(fps).limit_denominator(1_000_000) if math.isfinite(fps) else Fraction(0)
+    if rate <= 0:
+        raise UsageError(f"fps={fps}: must be a rate above 0.")
+    return 1 / rate
 
 
 def _confirmed(found: FrameDetections) -> FrameDetections:

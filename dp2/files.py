@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dp2.anonymizer import Anonymizer, Detect, FrameDetections
+from dp2.detect.sealed import open_sealed, seal
 from dp2.detect.stored import DetectionWriter, StoredDetections, cache_folder, cache_key
 from dp2.errors import UnreadableMedia
 from dp2.pipeline import BackgroundSink, Prefetch
@@ -106,12 +108,15 @@ def anonymize_image(
     picture = read_image(source, max_pixels=options.max_pixels)
     summary = Summary()
     pixels = fit(picture.image, options.max_res)
+    alpha = None if picture.alpha is None else fit(picture.alpha, options.max_res)
     with _detect(anonymizer, source, options) as detect:
-        result = next(anonymizer.process([Frame(pixels)], track=False, detect=detect, synthesize=options.synthesize))
+        result, alpha = anonymizer.anonymize_picture(
+            pixels, alpha, detect=detect, search_alpha=options.detections is None, synthesize=options.synthesize
+        )
     notes = write_image(
         target,
         options.view(result),
-        like=picture,
+        like=replace(picture, alpha=alpha),
         quality=options.quality,
         keep_metadata=options.keep_metadata,
         overwrite=options.overwrite,
@@ -133,8 +138,14 @@ def anonymize_video(
     from dp2.source.open import open_source
 
     span = {"start": options.start, "end": options.end}
-    fps = options.fps if options.fps is not None or options.encoding is None else options.encoding.fps
-    stream = open_source(source, fps=fps, max_res=options.max_res, salvage=options.salvage, **span)
+    stream = open_source(
+        source,
+        fps=_rate(options),
+        max_res=options.max_res,
+        salvage=options.salvage,
+        max_pixels=options.max_pixels,
+        **span,
+    )
     sink = open_sink(
         target,
         stream.info,
@@ -202,7 +213,7 @@ def _writing(sink: Sink) -> Iterator[BackgroundSink]:
 
 
 def fit(image: Image, max_res: int | None) -> Image:
-    """Scale down so that no side is longer than `max_res`; (H, W, 3) uint8."""
+    """Scale down so that no side is longer than `max_res`; (H, W, 3) or (H, W) uint8."""
     import cv2
 
     longest = max(image.shape[:2])
@@ -233,16 +244,24 @@ def _detect(anonymizer: Anonymizer, source: Path, options: Options) -> Iterator[
     decides = {
         "detector": anonymizer.detector.settings,
         "relax": 1.0 if anonymizer.tracker is None else anonymizer.tracker.relax,
-        "frames": [options.start, options.end, options.fps, options.max_res, options.salvage],
+        "frames": [options.start, options.end, _rate(options), options.max_res, options.salvage],
     }
     path = cache_folder() / f"{cache_key(source, decides)}.jsonl"
-    if path.exists():
-        with contextlib.closing(StoredDetections(path)) as cached:
+    cached = open_sealed(path)
+    if cached is not None:
+        with contextlib.closing(cached):
             yield _stored(cached, "", kinds)
         return
     # The cache becomes visible only when the whole file went well, so it never lacks frames.
-    with atomic_path(path, overwrite=True) as part, part.open("w", encoding="utf-8") as file:
-        yield _recording(anonymizer.detect_frames, DetectionWriter(file))
+    with atomic_path(path, overwrite=True) as part:
+        with part.open("w", encoding="utf-8") as file:
+            yield _recording(anonymizer.detect_frames, DetectionWriter(file))
+        seal(part)
+
+
+def _rate(options: Options) -> float | Fraction | None:
+    """To which a video is resampled: by `fps`, else by the encoding."""
+    return options.fps if options.fps is not None or options.encoding is None else options.encoding.fps
 
 
 def _stored(stored: StoredDetections, medium: str, kinds: Sequence[str]) -> Detect:

@@ -14,7 +14,7 @@ from PIL import Image
 
 from dp2 import load_anonymizer
 from dp2.anonymizer import Anonymizer
-from dp2.errors import ConfigError, DetectionError, SynthesisError
+from dp2.errors import ConfigError, DetectionError, SynthesisError, UsageError
 from dp2.result import Summary
 from dp2.synthesize.fills import Solid
 from dp2.synthesize.redact import Redaction
@@ -263,3 +263,32 @@ def test_config_that_builds_something_else_is_refused(tmp_path: Any) -> None:
     path.write_text("from dp2.config import L\nfrom dp2.synthesize.fills import Blur\nanonymizer = L(Blur)()")
     with pytest.raises(ConfigError, match="not an Anonymizer"):
         load_anonymizer(path)
+
+
+@pytest.mark.parametrize("kind", ["numpy", "torch"])
+def test_stream_whose_frames_share_one_buffer_leaks_no_later_frame(kind: str) -> None:
+    def read_into_one_buffer() -> Iterator[Any]:
+        buffer: Any = np.empty((100, 90, 3), np.uint8) if kind == "numpy" else torch.empty(3, 100, 90)
+        for index in range(12):
+            image = picture(index)
+            buffer[:] = image if kind == "numpy" else torch.from_numpy(image).permute(2, 0, 1) / 255
+            yield buffer
+
+    boxes = {index: [(4.0 * index, 30.0, 4.0 * index + 30, 60.0)] for index in range(12)}
+    for index, safe in enumerate(anonymizer(detector=Known(boxes)).stream(read_into_one_buffer(), fps=25)):
+        image = safe if kind == "numpy" else (safe * 255).round().byte().permute(1, 2, 0).numpy()
+        assert image[0, 0, 0] == index
+        assert covered(image, (4 * index, 30, 4 * index + 30, 60))
+
+
+@pytest.mark.parametrize("fps", [0, -5, float("nan"), float("inf"), 1e-12])
+def test_impossible_rate_is_refused(fps: float) -> None:
+    with pytest.raises(UsageError, match="fps"):
+        next(anonymizer().stream([picture()], fps=fps))
+
+
+def test_result_is_never_the_array_that_went_in() -> None:
+    image = picture()
+    safe = anonymizer(detector=Known({0: []}))(image)
+    assert np.array_equal(safe, image)
+    assert not np.may_share_memory(safe, image)

@@ -70,3 +70,35 @@ def test_torch_float_changes_only_where_the_result_differs() -> None:
 def test_anything_else_is_refused(bad: object) -> None:
     with pytest.raises(UsageError):
         unwrap(bad)
+
+
+@pytest.mark.parametrize("mode", ["YCbCr", "LAB", "HSV", "CMYK", "P", "I", "F", "I;16", "I;16B"])
+def test_pil_pixels_that_did_not_change_are_exact_in_every_mode(astronaut: np.ndarray, mode: str) -> None:
+    picture = Image.fromarray(astronaut).quantize(50) if mode == "P" else Image.fromarray(astronaut).convert("L")
+    if mode in ("I", "I;16", "I;16B"):
+        deep = np.asarray(picture).astype({"I": "<i4", "I;16": "<u2", "I;16B": ">u2"}[mode]) * 200
+        picture = Image.frombytes(mode, picture.size, deep.tobytes())
+    elif mode == "F":
+        picture = Image.fromarray(np.asarray(picture).astype(np.float32) / 255)
+    elif mode != "P":
+        picture = Image.fromarray(astronaut).convert(mode)
+    rgb, back = unwrap(picture)
+    assert rgb.std() > 30  # neither black nor burnt out: a face can be found in it
+    changed = rgb.copy()
+    changed[:256] = 255 - changed[:256]
+    before, after = np.asarray(picture), np.asarray(back(changed))
+    assert np.array_equal(before[256:], after[256:])
+    assert (before[:256] != after[:256]).mean() > 0.5
+
+
+def test_palette_keeps_its_transparent_colour_and_drops_what_else_the_file_said(astronaut: np.ndarray) -> None:
+    picture = Image.fromarray(astronaut).quantize(50)
+    picture.info.update(transparency=3, exif=b"Exif\0\0thumbnail", comment=b"Anna")
+    rgb, back = unwrap(picture)
+    assert back(rgb).info == {"transparency": 3}
+
+
+@pytest.mark.parametrize("value", [-1.0, 300.0, float("nan")])
+def test_pil_floats_that_are_no_brightness_are_refused(value: float) -> None:
+    with pytest.raises(UsageError, match="must hold 0 to 255"):
+        unwrap(Image.fromarray(np.full((4, 4), value, np.float32)))

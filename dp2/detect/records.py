@@ -32,7 +32,7 @@ def to_records(detections: Sequence[Detections]) -> list[dict[str, Any]]:
 
 
 def from_records(
-    records: Sequence[Mapping[str, Any]], kinds: Sequence[str], height: int, width: int, where: str
+    records: Any, kinds: Sequence[str], height: int, width: int, where: str
 ) -> tuple[Detections, ...]:
     """The detections of one frame.
 
@@ -46,13 +46,19 @@ def from_records(
         DetectionFileError: a row is malformed.
     """
     rows: dict[str, list[Mapping[str, Any]]] = {kind: [] for kind in kinds}
+    if not isinstance(records, list):
+        raise DetectionFileError(f'{where}: "detections" must be a list; for nobody write [].')
     for record in records:
         if not isinstance(record, Mapping) or not isinstance(record.get("kind"), str) or "box" not in record:
             raise DetectionFileError(f'{where}: a detection needs at least "kind" and "box"; got {record!r:.120}.')
+        if not record["kind"].isprintable() or not record["kind"].strip():
+            raise DetectionFileError(f"{where}: {record['kind']!r} is no name of a kind.")
+        if not 0 <= _score(record) <= 1:
+            raise DetectionFileError(f"{where}: the score {record.get('score')!r:.40} does not lie in 0 to 1.")
         rows.setdefault(record["kind"], []).append(record)
     try:
         return tuple(_detections(kind, of_kind, height, width) for kind, of_kind in rows.items())
-    except (ValueError, TypeError, KeyError, zlib.error) as error:
+    except (ValueError, TypeError, KeyError, OverflowError, zlib.error) as error:
         raise DetectionFileError(f"{where}: a detection is malformed ({error}).") from error
 
 
@@ -71,7 +77,10 @@ def decode_mask(record: Mapping[str, Any], height: int, width: int) -> NDArray[n
         ValueError: it is of another size than the frame.
     """
     counts = np.asarray(record["counts"], np.int64)
-    if list(record["size"]) != [height, width] or counts.sum() != height * width or (counts < 0).any():
+    total = height * width
+    # Each by itself first: the sum of huge ones wraps round, and np.repeat then writes outside of its memory.
+    fits = ((counts >= 0) & (counts <= total)).all() and len(counts) <= total + 1 and counts.sum() == total
+    if list(record["size"]) != [height, width] or not fits:
         raise ValueError(f"a mask of size {record['size']} does not fit a frame of {height}x{width}")
     flat = np.repeat(np.arange(len(counts)) % 2 == 1, counts)
     return flat.reshape((height, width), order="F")
@@ -100,6 +109,11 @@ def _record(found: Detections, row: int) -> dict[str, Any]:
 def _number(value: np.float32) -> float:
     """The shortest decimal that is this float32 again: results from a file equal those from the detector."""
     return float(str(value))
+
+
+def _score(record: Mapping[str, Any]) -> float:
+    score = record.get("score", 1.0)
+    return score if isinstance(score, (int, float)) else -1.0
 
 
 def _detections(kind: str, rows: Sequence[Mapping[str, Any]], height: int, width: int) -> Detections:

@@ -17,6 +17,9 @@ from dp2.types import Detections, Frame
 
 SCHEMA = "dp2.detections/1"
 
+# How far the time of a line may lie from its frame's, in seconds: others round it, or count by a rounded frame rate.
+_TIME_SLACK, _TIME_DRIFT = 0.002, 1e-5
+
 
 class DetectionWriter:
     """Appends frames to an open text file."""
@@ -89,12 +92,21 @@ class StoredDetections:
                 f'{self.path}: no line for frame {frame.index} of {medium}; for nobody there write "detections": [].'
             )
         self._file.seek(offset)
-        record = json.loads(self._file.readline())
-        size = (record.get("width", width), record.get("height", height))
         where = f"{self.path}, frame {frame.index} of {medium}"
+        try:
+            record = json.loads(self._file.readline())
+            size = (record.get("width", width), record.get("height", height))
+            time = float(record.get("time", frame.time))
+        except (ValueError, TypeError, AttributeError, OverflowError) as error:
+            raise DetectionFileError(f"{where}: the line is malformed ({error}).") from error
         if size != (width, height):
             raise DetectionFileError(f"{where}: {size[0]}x{size[1]} there, {width}x{height} in the input.")
-        return from_records(record.get("detections", []), kinds, height, width, where)
+        if not abs(time - float(frame.time)) <= _TIME_SLACK + _TIME_DRIFT * abs(time):
+            raise DetectionFileError(
+                f"{where}: {time:.3f} s there, {float(frame.time):.3f} s in the input; "
+                "use the --start-time, --fps and --salvage that it was made with."
+            )
+        return from_records(record.get("detections"), kinds, height, width, where)
 
     def close(self) -> None:
         self._file.close()
@@ -110,11 +122,17 @@ class StoredDetections:
                 if "schema" in record:
                     self._check_schema(record["schema"])
                     continue
-                self._lines[str(record["media"]), int(record["frame"])] = start
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                key = str(record["media"]), _whole_number(record["frame"])
+                record["detections"]  # a line without them is not taken for nobody there
+            except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
                 raise DetectionFileError(
                     f'{self.path}, line {number}: not a frame line ({{"media", "frame", "detections"}}).'
                 ) from error
+            if key in self._lines:
+                raise DetectionFileError(
+                    f"{self.path}, line {number}: a second line for frame {key[1]} of {key[0]}; keep one of them."
+                )
+            self._lines[key] = start
 
     def _check_schema(self, schema: Any) -> None:
         if schema != SCHEMA:
@@ -134,6 +152,13 @@ def cache_folder() -> Path:
     home = os.environ.get("DP2_HOME")
     root = Path(home) if home else Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "dp2"
     return root / "detections"
+
+
+def _whole_number(value: Any) -> int:
+    """A frame's number. Raises ValueError for anything that is not one: 0.7 must not pass for 0."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != int(value):
+        raise ValueError(f"{value!r} is no frame number")
+    return int(value)
 
 
 def _plain(value: Any) -> Any:

@@ -98,6 +98,19 @@ def check_outputs(sources: Sequence[Path], targets: Sequence[Path]) -> None:
         taken[identity] = source
 
 
+def check_apart(read: Sequence[Path], written: Sequence[Path]) -> None:
+    """Raise `UsageError` where a file that is written is also read, also through links, or is written twice."""
+    inputs = {_identity(path): path for path in read}
+    taken: set[object] = set()
+    for path in written:
+        identity = _identity(path)
+        if identity in inputs:
+            raise UsageError(f"{path}: is the input {inputs[identity]}, which is never written over; choose another.")
+        if identity in taken:
+            raise UsageError(f"{path}: would hold two different results; choose another name for one.")
+        taken.add(identity)
+
+
 def _placed(inputs: Sequence[Input], output: Path | None, ending: str) -> list[Path]:
     if output is None:
         return [_beside(item, ending) for item in inputs]

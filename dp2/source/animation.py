@@ -109,6 +109,8 @@ class AnimationSource:
     def _open(self) -> Iterator[Pil.Image]:
         try:
             image = Pil.open(self._path, formats=("GIF", "WEBP"))
+        except Pil.DecompressionBombError as error:
+            raise UnsupportedMedia(f"{self._path}: its pictures are too large; make them smaller first.") from error
         except (OSError, SyntaxError) as error:
             empty = self._path.is_file() and self._path.stat().st_size == 0
             what = "is empty" if empty else "is not a GIF or WebP that can be read; check what kind of file it is"

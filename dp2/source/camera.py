@@ -131,7 +131,7 @@ class CameraSource:
 
 def without_password(device: str) -> str:
     """A camera's name for messages: user and password in a URL are not shown."""
-    return re.sub(r"//[^/@]*@", "//", device)
+    return re.sub(r"//[^/?#]*@", "//", device)
 
 
 def _reader(device: str, stop: threading.Event, name: str) -> Callable[[], Pictures]:

@@ -16,7 +16,7 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 
-from dp2.errors import UnreadableMedia
+from dp2.errors import UnreadableMedia, UnsupportedMedia
 from dp2.source.decoder import Damage, whole_frames
 from dp2.source.probe import Orientation, open_video, probe
 from dp2.source.timing import exact_rate, resample
@@ -44,6 +44,7 @@ class VideoSource:
         fps: resample to this constant rate by dropping and repeating frames.
         max_res: scale down so that no side is longer; sides become even.
         salvage: stop with a warning where the file is damaged, instead of raising.
+        max_pixels: larger pictures are refused.
 
     Attributes:
         info: what is known before reading.
@@ -51,7 +52,7 @@ class VideoSource:
 
     Raises:
         UnreadableMedia: from the constructor, if no frame can be read; while iterating, at the first damage.
-        UnsupportedMedia: no decoder for the codec.
+        UnsupportedMedia: no decoder for the codec, or a frame has more than `max_pixels`.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class VideoSource:
         fps: float | Fraction | None = None,
         max_res: int | None = None,
         salvage: bool = False,
+        max_pixels: int = 300_000_000,
     ) -> None:
         self._path = Path(path)
         # By way of text: 1.1 means 11/10, not the binary number next to it.
@@ -71,6 +73,8 @@ class VideoSource:
         self._rate = None if fps is None else exact_rate(fps)
         self._salvage = salvage
         stored, self._orientation = probe(self._path)
+        if stored.width * stored.height > max_pixels:
+            raise UnsupportedMedia(f"{self._path}: {stored.width}x{stored.height} is too large; see --max-pixels.")
         self._stored = stored
         width, height = limited_size(stored.width, stored.height, max_res)
         self.info: VideoInfo = span_info(

@@ -1,0 +1,89 @@
+"""Nothing that is read is written over, nothing unsafe gets a safe name, and a cache that is damaged is not believed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image
+
+from dp2.cli.anonymize import anonymize
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, astronaut: np.ndarray) -> Callable[..., Result]:
+    """Runs the command in a folder that holds photo.png and sticker.png."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DP2_HOME", str(tmp_path / "home"))
+    for name in ("photo.png", "sticker.png"):
+        Image.fromarray(astronaut[:300, 50:400]).save(name)
+
+    def call(*arguments: object) -> Result:
+        return CliRunner().invoke(anonymize, [str(argument) for argument in arguments])
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kept"),
+    [
+        (["--save-detections", "photo.png"], "photo.png"),
+        (["--report-json", "photo.png"], "photo.png"),
+        (["--report-json", "link.png"], "photo.png"),
+        (["--replaceimg", "sticker.png", "-o", "sticker.png"], "sticker.png"),
+        (["--report-json", "out.png", "-o", "out.png"], "photo.png"),
+        (["--report-json", "r.json", "--save-detections", "./r.json"], "photo.png"),
+    ],
+)
+def test_no_file_of_a_run_is_written_over(run: Callable[..., Result], arguments: list[str], kept: str) -> None:
+    Path("link.png").symlink_to("photo.png")
+    before, files = Path(kept).read_bytes(), sorted(Path().iterdir())
+    result = run("photo.png", "--overwrite", *arguments)
+    assert result.exit_code == 2
+    assert "choose another" in result.output
+    assert Path(kept).read_bytes() == before
+    assert sorted(Path().iterdir()) == files
+
+
+def test_photo_left_as_it_was_gets_no_safe_name(run: Callable[..., Result]) -> None:
+    assert run("photo.png", "--replacewith", "none").exit_code == 0
+    assert Path("photo_not_anonymized.png").exists()
+    assert not Path("photo_anonymized.png").exists()
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"schema": "dp2.detections/1"}\n'])
+def test_damaged_cache_is_searched_anew(run: Callable[..., Result], text: str) -> None:
+    assert run("photo.png", "--cache").exit_code == 0
+    (cache,) = Path("home/detections").glob("*.jsonl")
+    cache.write_text(text)
+    result = run("photo.png", "--cache", "-o", "again.png")
+    assert result.exit_code == 0, result.output
+    assert Path("again.png").read_bytes() == Path("photo_anonymized.png").read_bytes()
+
+
+def test_emptied_cache_line_does_not_uncover_a_face(run: Callable[..., Result]) -> None:
+    assert run("photo.png", "--cache").exit_code == 0
+    (cache,) = Path("home/detections").glob("*.jsonl")
+    lines = cache.read_text().splitlines()
+    cache.write_text("\n".join([lines[0], json.dumps({**json.loads(lines[1]), "detections": []}), *lines[2:], ""]))
+    assert run("photo.png", "--cache", "-o", "again.png").exit_code == 0
+    assert Path("again.png").read_bytes() == Path("photo_anonymized.png").read_bytes()
+
+
+def test_missing_folder_is_named(run: Callable[..., Result]) -> None:
+    result = run("holidays")
+    assert result.exit_code == 2
+    assert "holidays: there is no such file or folder" in result.output
+
+
+def test_animation_obeys_the_limit_of_pixels(run: Callable[..., Result]) -> None:
+    pages = [Image.new("RGB", (300, 300), colour) for colour in ("red", "blue")]
+    pages[0].save("a.gif", save_all=True, append_images=pages[1:])
+    result = run("a.gif", "--max-pixels", "1000")
+    assert result.exit_code == 1
+    assert "300x300 is too large" in result.output
+    assert not Path("a_anonymized.gif").exists()
