@@ -1,0 +1,121 @@
+"""What the face detectors that run on torch share: the network's loading, its input, its rows as detections."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import numpy as np
+
+from dp2.detect.frames import in_frame, origins, require_finite
+from dp2.types import FACE, Detections, Image
+from dp2.weights.store import Store
+
+if TYPE_CHECKING:
+    import torch
+
+N = TypeVar("N")
+
+BATCH_PIXELS = 8 * 1280 * 736
+
+
+class LazyNetwork(Generic[N]):
+    """A network whose checkpoint is looked for at once and read when it is first asked for, by any thread.
+
+    Args:
+        weights: name in the registry, or a file.
+        device: "auto", "cpu", "cuda", …
+        build: makes the network from the checkpoint's path, on a device.
+
+    Raises:
+        UsageError: no such name or file.
+        MissingWeights: the checkpoint is not on this machine.
+    """
+
+    def __init__(self, weights: str, device: str, build: Callable[[Path, torch.device], N]) -> None:
+        self._weights = weights
+        self._path = Store().path(weights)
+        self._device_name = device
+        self._build = build
+        self._loading = threading.Lock()
+        self._loaded: tuple[N, torch.device] | None = None
+
+    @property
+    def identity(self) -> list[str | int]:
+        """Of the checkpoint, without reading it: name, size and time of its last change."""
+        status = self._path.stat()
+        return [self._weights, status.st_size, status.st_mtime_ns]
+
+    def get(self) -> tuple[N, torch.device]:
+        """The network, and the device that it is on.
+
+        Raises:
+            EngineError: there is no such device here.
+            WeightsError: the checkpoint is not this network's.
+        """
+        from dp2.device import pick_device
+
+        with self._loading:
+            if self._loaded is None:
+                device = pick_device(self._device_name)
+                self._loaded = self._build(self._path, device), device
+            return self._loaded
+
+
+def to_planes(images: Sequence[Image], size: tuple[int, int], device: torch.device) -> torch.Tensor:
+    """Frames of one size as (N, 3, height, width) float32 RGB in [0, 255], resized to `size` = (width, height)."""
+    import cv2
+    import torch
+
+    height, width = images[0].shape[:2]
+    if size != (width, height):
+        way = cv2.INTER_AREA if size[0] * size[1] < width * height else cv2.INTER_LINEAR
+        images = [np.asarray(cv2.resize(image, size, interpolation=way), np.uint8) for image in images]
+    return torch.from_numpy(np.stack(images)).to(device).permute(0, 3, 1, 2).float()
+
+
+def precision(half: bool, device: torch.device) -> AbstractContextManager[Any]:
+    """Half precision inside, where it is wanted and the device gains by it."""
+    import torch
+
+    if half and device.type == "cuda":
+        return torch.autocast("cuda", torch.float16)
+    return nullcontext()
+
+
+def faces_in(
+    frame: tuple[int, int],
+    stretch: tuple[float, float],
+    boxes: torch.Tensor,
+    scores: torch.Tensor,
+    landmarks: torch.Tensor | None,
+    threshold: float,
+) -> Detections:
+    """Rows of a network as detections of a frame.
+
+    Args:
+        frame: (height, width).
+        stretch: pixels of the frame for one of the network's, along x and y.
+        boxes: (N, 4) in the network's pixels.
+        scores: (N,).
+        landmarks: (N, K, 2) in the network's pixels, or None; they get the score of their face as confidence.
+        threshold: score from which a face is no longer weak.
+
+    Raises:
+        DetectionError: a value is not finite.
+    """
+    factors = np.array(stretch, np.float32)
+    found = boxes.float().cpu().numpy() * np.tile(factors, 2)
+    sure = scores.float().cpu().numpy().clip(0, 1)
+    keypoints = None
+    if landmarks is not None:
+        points = landmarks.float().cpu().numpy() * factors
+        confidence = np.broadcast_to(sure[:, None, None], (*points.shape[:2], 1))
+        keypoints = np.concatenate([points, confidence], axis=2)
+        require_finite("The face detector", keypoints)
+    require_finite("The face detector", found, sure)
+    faces = Detections(FACE, found, sure, keypoints=keypoints, origin=origins(sure, threshold))
+    return in_frame(faces, *frame)
