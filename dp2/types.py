@@ -56,7 +56,10 @@ class Detections:
         scores: (N,) float32 in [0, 1].
         keypoints: (N, K, 3) float32: x, y in pixels and a confidence; or None.
         masks: (N, H, W) bool over the whole frame, True on the object; or None.
-        surface: (N, S, S) int32: nearest body-surface vertex of each cell of the box, -1 = background; or None.
+        surface: (N, E + 1, S, S) float32: which point of the body each cell shows, in E coordinates of an embedding
+            (of DensePose CSE: 16, S = 112); last the body, 1 or 0; or None. The coordinates mean nothing off the body.
+        surface_boxes: (N, 4) float32: where in the frame the surface lies, in pixels; `boxes` if a surface is given
+            without.
         track_ids: (N,) int64, -1 = no track; or None before tracking.
         origin: (N,) uint8 of `Origin`.
 
@@ -69,7 +72,8 @@ class Detections:
     scores: NDArray[np.float32]
     keypoints: NDArray[np.float32] | None = None
     masks: NDArray[np.bool_] | None = None
-    surface: NDArray[np.int32] | None = None
+    surface: NDArray[np.float32] | None = None
+    surface_boxes: NDArray[np.float32] | None = None
     track_ids: NDArray[np.int64] | None = None
     origin: NDArray[np.uint8] | None = None
 
@@ -84,6 +88,7 @@ class Detections:
         put("scores", np.asarray(self.scores, np.float32).reshape(-1), np.float32)
         if self.origin is None:
             object.__setattr__(self, "origin", np.zeros(len(self.scores), np.uint8))
+        object.__setattr__(self, "surface_boxes", _surface_boxes(self.surface, self.surface_boxes, self.boxes))
         for name, dtype in _OPTIONAL.items():
             value = getattr(self, name)
             if value is not None:
@@ -98,14 +103,17 @@ class Detections:
                 raise ValueError(f"{name} has {len(value)} rows, boxes {count}")
         if self.keypoints is not None and (self.keypoints.ndim != 3 or self.keypoints.shape[2] != 3):
             raise ValueError(f"keypoints must be (N, K, 3), not {self.keypoints.shape}")
-        for name in ("masks", "surface"):
+        if self.masks is not None and self.masks.ndim != 3:
+            raise ValueError(f"masks must be (N, H, W), not {self.masks.shape}")
+        if self.surface is not None and (self.surface.ndim != 4 or self.surface.shape[1] < 2):
+            raise ValueError(f"surface must be (N, E + 1, S, S), not {self.surface.shape}")
+        for name in ("boxes", "scores", "surface", "surface_boxes"):
             value = getattr(self, name)
-            if value is not None and value.ndim != 3:
-                raise ValueError(f"{name} must have three axes, not {value.shape}")
-        if not np.isfinite(self.boxes).all() or not np.isfinite(self.scores).all():
-            raise ValueError("boxes and scores must be finite")
-        if (self.boxes[:, 2:] < self.boxes[:, :2]).any():
-            raise ValueError("a box has x1 < x0 or y1 < y0")
+            if value is not None and not np.isfinite(value).all():
+                raise ValueError(f"{name} must be finite")
+        for boxes in (self.boxes, self.surface_boxes):
+            if boxes is not None and (boxes[:, 2:] < boxes[:, :2]).any():
+                raise ValueError("a box has x1 < x0 or y1 < y0")
 
     @classmethod
     def empty(cls, kind: str) -> Detections:
@@ -154,10 +162,18 @@ class Detections:
         return np.zeros(len(self), np.uint8) if self.origin is None else self.origin
 
 
+def _surface_boxes(surface: Any, given: Any, boxes: NDArray[np.float32]) -> NDArray[np.float32] | None:
+    """Those of a surface; without one there are none."""
+    if surface is None:
+        return None
+    return boxes if given is None else np.asarray(given, np.float32).reshape(-1, 4)
+
+
 _OPTIONAL: Mapping[str, Any] = {
     "keypoints": np.float32,
     "masks": np.bool_,
-    "surface": np.int32,
+    "surface": np.float32,
+    "surface_boxes": np.float32,
     "track_ids": np.int64,
     "origin": np.uint8,
 }
@@ -174,7 +190,8 @@ class Region:
         identity: from which latents are drawn: a track, a matched person, or the place in its picture.
         mask: (H, W) bool over the whole frame, or None.
         keypoints: (K, 3) float32, or None.
-        surface: (S, S) int32 vertex of each cell of the box, -1 = background, or None.
+        surface: (E + 1, S, S) float32, as in `Detections`, or None.
+        surface_box: (4,) float32, where the surface lies, or None.
     """
 
     kind: str
@@ -183,7 +200,8 @@ class Region:
     identity: int
     mask: NDArray[np.bool_] | None = None
     keypoints: NDArray[np.float32] | None = None
-    surface: NDArray[np.int32] | None = None
+    surface: NDArray[np.float32] | None = None
+    surface_box: NDArray[np.float32] | None = None
 
     @property
     def area(self) -> float:
@@ -203,6 +221,7 @@ def regions(detections: Detections) -> Iterator[Region]:
             mask=None if detections.masks is None else detections.masks[row],
             keypoints=None if detections.keypoints is None else detections.keypoints[row],
             surface=None if detections.surface is None else detections.surface[row],
+            surface_box=None if detections.surface_boxes is None else detections.surface_boxes[row],
         )
 
 

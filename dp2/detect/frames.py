@@ -92,7 +92,7 @@ def joined(parts: Sequence[Detections]) -> Detections:
     """All rows of one kind; arrays whose rows differ in shape between the parts are left out."""
     filled = [part for part in parts if len(part)] or list(parts[:1])
     differing: dict[str, None] = {}
-    for name in ("keypoints", "masks", "surface"):
+    for name in ("keypoints", "masks", "surface"):  # the boxes of surfaces come and go with them
         arrays = [getattr(part, name) for part in filled]
         if len({None if array is None else array.shape[1:] for array in arrays}) > 1:
             differing[name] = None

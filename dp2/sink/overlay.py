@@ -31,7 +31,7 @@ _SKELETON = (
     *((0, 1), (0, 2), (1, 3), (2, 4), (5, 6), (5, 7), (7, 9), (6, 8), (8, 10)),
     *((5, 11), (6, 12), (11, 12), (11, 13), (13, 15), (12, 14), (14, 16)),
 )
-_VERTICES = 27554  # of the SMPL mesh that surfaces are numbered by; only spreads the hues
+_CONTRAST = 2.5  # of the colours of surfaces
 
 
 def draw(
@@ -101,28 +101,33 @@ def _tint_areas(canvas: Image, found: Detections) -> None:
     if found.masks is not None and found.masks.shape[1:] == (height, width):
         for mask in found.masks:
             _tint(canvas, mask, np.array(_color(found), np.float32))
-    if found.surface is None:
+    if found.surface is None or found.surface_boxes is None:
         return
-    for box, surface in zip(found.boxes, found.surface, strict=True):
+    for box, surface in zip(found.surface_boxes, found.surface, strict=True):
         (x0, y0), (x1, y1) = np.floor(box[:2]).astype(int), np.ceil(box[2:]).astype(int)
         left, top, right, bottom = max(x0, 0), max(y0, 0), min(x1, width), min(y1, height)
         if right <= left or bottom <= top:
             continue
-        rows = (np.arange(top, bottom) - y0) * len(surface) // (y1 - y0)
-        columns = (np.arange(left, right) - x0) * len(surface) // (x1 - x0)
-        visible = surface[np.ix_(rows, columns)]
-        _tint(canvas[top:bottom, left:right], visible >= 0, _surface_colors(visible)[visible >= 0])
+        rows = (np.arange(top, bottom) - y0) * surface.shape[1] // (y1 - y0)
+        columns = (np.arange(left, right) - x0) * surface.shape[2] // (x1 - x0)
+        cells = np.ix_(rows, columns)
+        body = (surface[-1] > 0)[cells]
+        _tint(canvas[top:bottom, left:right], body, _surface_colors(surface[:-1])[cells][body])
 
 
 def _tint(pixels: Image, where: NDArray[np.bool_], color: NDArray[np.float32]) -> None:
     pixels[where] = np.rint((1 - _TINT) * pixels[where] + _TINT * color)
 
 
-def _surface_colors(vertices: NDArray[np.int32]) -> NDArray[np.float32]:
-    hue = (vertices.clip(0) * (179 / _VERTICES)).clip(0, 179).astype(np.uint8)
-    hsv = np.dstack([hue, np.full_like(hue, 220), np.full_like(hue, 255)])
-    colors: NDArray[np.float32] = cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB).astype(np.float32)
-    return colors
+def _surface_colors(embedding: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(E, S, S) to (S, S, 3) RGB: three fixed directions of the embedding (the first waves of a cosine transform)."""
+    places = (np.arange(len(embedding)) + 0.5) / len(embedding)
+    directions = np.cos(np.pi * places * np.arange(1, 4)[:, None]) * np.sqrt(2 / len(embedding))  # [3, E]
+    length = np.maximum(np.linalg.norm(embedding, axis=0), 1e-6)
+    colors: NDArray[np.float32] = 127.5 + 127.5 * np.tanh(
+        _CONTRAST * np.einsum("ke,eyx->yxk", directions, embedding / length)
+    )
+    return colors.astype(np.float32)
 
 
 def _outline(canvas: Image, found: Detections, pen: _Pen) -> None:

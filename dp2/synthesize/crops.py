@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from math import sqrt
 from typing import TYPE_CHECKING, Protocol
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from dp2.bodies import BodyRule, clipped, padded, whole
 from dp2.errors import UsageError
-from dp2.synthesize.geometry import body_box, clipped, fitted_square, square, whole
-from dp2.synthesize.resample import nearest, resize_face, resize_image
+from dp2.synthesize.geometry import fitted_square, square
+from dp2.synthesize.resample import resize_face, resize_image
+from dp2.synthesize.surface import VertexMap, surface_condition, surface_place
 from dp2.types import Box, Image, Refusal, Region
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 _FACE_KEYPOINTS = 7  # DeepPrivacy1: nose, eyes, ears, shoulders, the first of COCO's
+_LARGEST_SURFACE = 4  # times the crop, to which surfaces from a file are resized
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,7 +81,7 @@ class FaceCrop:
         sides = face[2] - face[0], face[3] - face[1]
         if min(sides) < self.smallest or max(sides) > self.largest:
             return Refusal(f"a face of {sides[0]}x{sides[1]} pixels")
-        if self.keypoints and (region.keypoints is None or len(region.keypoints) < _FACE_KEYPOINTS):
+        if self.keypoints and not _has_face_keypoints(region):
             return Refusal("a face without keypoints")
         return fitted_square(face, 0.35, height, width) if self.fitted else square(face, 0.4)
 
@@ -120,6 +121,12 @@ class BodyCrop:
         visibility: confidence from which a keypoint counts as seen.
         joint_map: draw the skeleton for the generator.
         silhouette: give the mask before dilation along, (1, h, w), 1 = body.
+        embedding: registry name or file of the CSE checkpoint whose mesh surfaces are looked up in; None = the
+            generator takes no surface. A body without a surface is refused then.
+        device: where the look-up runs.
+
+    Raises:
+        MissingWeights: the checkpoint is not on this machine.
     """
 
     size: tuple[int, int] = (288, 160)
@@ -131,34 +138,48 @@ class BodyCrop:
     visibility: float = 0.3
     joint_map: bool = False
     silhouette: bool = False
+    embedding: str | None = None
+    device: str = "auto"
+    _rule: BodyRule = field(init=False, repr=False)
+    _vertices: VertexMap | None = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "size", tuple(self.size))
+        rule = BodyRule(size=self.size, margin=self.margin, background=self.background, dilation=self.dilation)
+        vertices = None if self.embedding is None else VertexMap(self.embedding, self.device)
+        object.__setattr__(self, "_rule", rule)
+        object.__setattr__(self, "_vertices", vertices)
 
-    def box(self, region: Region, height: int, width: int) -> Box | Refusal:
-        """As in `Cropper`."""
+    def box(self, region: Region, height: int, width: int) -> Box | Refusal:  # noqa: ARG002
+        """As in `Cropper`. The frame's size is the mask's."""
         if region.mask is None or not region.mask.any():
             return Refusal("a body without a mask")
         if (self.keypoints or self.joint_map) and region.keypoints is None:
             return Refusal("a body without keypoints")
-        area = int(region.mask.sum())
-        aspect = self.size[0] / self.size[1]
-        box = body_box(
-            mask_box(region.mask), area, height, width, aspect=aspect, margin=self.margin, background=self.background
-        )
+        if self.embedding is not None and (region.surface is None or region.surface_box is None):
+            return Refusal("a body without a surface")
+        box = self._rule.box(region.mask, None if self.embedding is None else region.surface_box)
         pixels = (box[2] - box[0]) * (box[3] - box[1])
-        return box if pixels >= self.smallest else Refusal(f"a body of {pixels} pixels")
+        if pixels < self.smallest:
+            return Refusal(f"a body of {pixels} pixels")
+        if self.embedding is not None and region.surface_box is not None:
+            x0, y0, x1, y1 = surface_place(region.surface_box, box, self.size)
+            if y1 - y0 > _LARGEST_SURFACE * self.size[0] or x1 - x0 > _LARGEST_SURFACE * self.size[1]:
+                return Refusal("a surface far larger than its body")
+        return box
 
     def cut(self, canvas: Image, region: Region, box: Box) -> Crop:
         """As in `Cropper`."""
         if region.mask is None:
             raise UsageError("a body crop needs a mask.")
-        radius = int(sqrt(self.size[0] * self.size[1]) * self.dilation)
-        outline = nearest(padded(region.mask, box), self.size).astype(np.bool_)
-        body = dilated(outline, radius)
-        body &= inside_frame(box, self.size, region.mask.shape)
+        outline = self._rule.outline(region.mask, box)
+        body = self._rule.hole(outline, box, region.mask.shape)
         image = resize_image(padded(canvas, box), self.size, visible(box, canvas))
         conditions = self._conditions(region, box)
+        if self._vertices is not None and region.surface is not None and region.surface_box is not None:
+            conditions["embedding"] = surface_condition(
+                region.surface, region.surface_box, box, self.size, self._vertices
+            )
         if self.silhouette:
             import torch
 
@@ -185,44 +206,12 @@ class BodyCrop:
         return conditions
 
 
-def padded(picture: NDArray[np.generic], box: Box) -> NDArray[np.generic]:
-    """The pixels of a box that may leave the picture, (H, W) or (H, W, C); 0 beyond."""
-    x0, y0, x1, y1 = box
-    height, width = picture.shape[:2]
-    left, top, right, bottom = clipped(box, height, width)
-    if (left, top, right, bottom) == box:
-        return picture[y0:y1, x0:x1]
-    out = np.zeros((y1 - y0, x1 - x0, *picture.shape[2:]), picture.dtype)
-    if right > left and bottom > top:
-        out[top - y0 : bottom - y0, left - x0 : right - x0] = picture[top:bottom, left:right]
-    return out
+def _has_face_keypoints(region: Region) -> bool:
+    points = region.keypoints
+    return points is not None and len(points) >= _FACE_KEYPOINTS and bool((points[:_FACE_KEYPOINTS, 2] > 0).any())
 
 
 def visible(box: Box, picture: NDArray[np.generic]) -> tuple[int, int]:
     """(height, width) of the part of a box inside a picture."""
     x0, y0, x1, y1 = clipped(box, picture.shape[0], picture.shape[1])
     return max(0, y1 - y0), max(0, x1 - x0)
-
-
-def mask_box(mask: NDArray[np.bool_]) -> Box:
-    """The smallest box around the True pixels of (H, W), of which there is at least one."""
-    columns, rows = np.flatnonzero(mask.any(axis=0)), np.flatnonzero(mask.any(axis=1))
-    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
-
-
-def dilated(mask: NDArray[np.bool_], radius: int) -> NDArray[np.bool_]:
-    """Dilation of (H, W) by a disk x² + y² <= radius²."""
-    axis = np.arange(-radius, radius + 1)
-    disk = (axis[:, None] ** 2 + axis**2 <= radius**2).astype(np.uint8)
-    grown: NDArray[np.bool_] = cv2.dilate(mask.astype(np.uint8), disk, borderType=cv2.BORDER_CONSTANT) > 0
-    return grown
-
-
-def inside_frame(box: Box, size: tuple[int, int], frame: tuple[int, ...]) -> NDArray[np.bool_]:
-    """(h, w) bool of a crop: False in the padding, so that a dilated hole does not reach into it."""
-    x0, y0, x1, y1 = box
-    beyond = max(0, -x0), max(0, -y0), max(0, x1 - frame[1]), max(0, y1 - frame[0])
-    left, top, right, bottom = (int(pad * size[0] / (y1 - y0)) for pad in beyond)  # one factor, as published
-    inside = np.zeros(size, np.bool_)
-    inside[top : size[0] - bottom, left : size[1] - right] = True
-    return inside

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from dp2.bodies import nearest as nearest
 from dp2.types import Image
 
 
@@ -48,15 +49,3 @@ def bicubic_float(image: NDArray[np.generic], size: tuple[int, int]) -> NDArray[
     resized = interpolate(planes, size=size, mode="bicubic", antialias=True, align_corners=False)
     out: NDArray[np.float32] = resized[0].permute(1, 2, 0).contiguous().numpy()
     return out
-
-
-def nearest(picture: NDArray[np.generic], size: tuple[int, int]) -> NDArray[np.generic]:
-    """Nearest neighbour by floor(i * scale) in float32, as torch; (H, W) or (H, W, C)."""
-    rows, columns = (_sources(old, new) for old, new in zip(picture.shape[:2], size, strict=True))
-    return picture[rows[:, None], columns]
-
-
-def _sources(old: int, new: int) -> NDArray[np.int64]:
-    scale = np.float32(old) / np.float32(new)
-    sources: NDArray[np.int64] = np.floor(np.arange(new, dtype=np.float32) * scale).astype(np.int64)
-    return np.minimum(sources, old - 1)

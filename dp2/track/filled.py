@@ -43,7 +43,8 @@ class Filled:
     score: float
     keypoints: NDArray[np.float32] | None
     mask: NDArray[np.bool_] | None
-    surface: NDArray[np.int32] | None
+    surface: NDArray[np.float32] | None
+    surface_box: NDArray[np.float32] | None
     guessed: bool
 
 
@@ -52,19 +53,22 @@ def moved(hit: Hit, box: Array, shown: Array) -> Filled:
 
     Args:
         hit: what is moved.
-        box: (4,) where the object is; keypoints follow it.
+        box: (4,) where the object is; keypoints and surface follow it.
         shown: (4,) where it may be: the box of the result; the mask is stretched with it.
     """
     found, row = hit.detections, hit.row
-    keypoints = mask = None
+    keypoints = mask = surface = surface_box = None
+    factor = (box[2:] - box[:2]) / np.maximum(hit.box[2:] - hit.box[:2], 1.0)
     if found.keypoints is not None:
         keypoints = found.keypoints[row].copy()
-        size = np.maximum(hit.box[2:] - hit.box[:2], 1.0)
-        keypoints[:, :2] = (keypoints[:, :2] - hit.box[:2]) * ((box[2:] - box[:2]) / size) + box[:2]
+        keypoints[:, :2] = (keypoints[:, :2] - hit.box[:2]) * factor + box[:2]
     if found.masks is not None:
         mask = _moved_mask(found.masks[row], hit.box, shown)
-    surface = None if found.surface is None else found.surface[row]
-    return Filled(shown, float(found.scores[row]), keypoints, mask, surface, guessed=True)
+    if found.surface is not None and found.surface_boxes is not None:
+        surface = found.surface[row]
+        corners = (found.surface_boxes[row].reshape(2, 2) - hit.box[:2]) * factor + box[:2]
+        surface_box = corners.reshape(4).astype(np.float32)
+    return Filled(shown, float(found.scores[row]), keypoints, mask, surface, surface_box, guessed=True)
 
 
 def between(last: Hit, following: Hit, share: float, box: Array, shown: Array) -> Filled:
@@ -78,31 +82,29 @@ def between(last: Hit, following: Hit, share: float, box: Array, shown: Array) -
         keypoints[:, 2] = np.minimum(ends[0][:, 2], ends[1][:, 2])
     if mask is not None and far.mask is not None and mask.shape == far.mask.shape:
         mask = mask | far.mask
-    return Filled(shown, min(row.score, far.score), keypoints, mask, row.surface, guessed=False)
+    return Filled(shown, min(row.score, far.score), keypoints, mask, row.surface, row.surface_box, guessed=False)
 
 
 def append(found: Detections, rows: Sequence[Filled], ids: Sequence[int]) -> Detections:
     """`found`, then `rows` as FILLED with track `ids`.
 
     The optional arrays are those of `found`, so that it loses nothing; if it is empty, those that all rows have. What
-    a row lacks is made up: a mask is its box, a surface is background, keypoints have confidence 0.
+    a row lacks is made up: a mask is its box, a surface is background in its box, keypoints have confidence 0.
     """
     if not rows:
         return found
     boxes = np.stack([row.box for row in rows])
     optional: dict[str, NDArray[np.generic]] = {}
-    for name, of_row in (("keypoints", "keypoints"), ("masks", "mask"), ("surface", "surface")):
+    names = {"keypoints": "keypoints", "masks": "mask", "surface": "surface", "surface_boxes": "surface_box"}
+    for name, of_row in names.items():
         given = [getattr(row, of_row) for row in rows]
         model = getattr(found, name) if len(found) else _common(given)
         if model is None:
             continue
         shape = model.shape[1:]
-        blank = -1 if name == "surface" else 0
         optional[name] = np.stack(
             [
-                value
-                if value is not None and value.shape == shape
-                else (_box_mask(box, *shape) if name == "masks" else np.full(shape, blank, model.dtype))
+                value if value is not None and value.shape == shape else _made_up(name, box, shape)
                 for value, box in zip(given, boxes, strict=True)
             ]
         )
@@ -115,6 +117,12 @@ def append(found: Detections, rows: Sequence[Filled], ids: Sequence[int]) -> Det
         **optional,  # type: ignore[arg-type]
     )
     return Detections.concatenate([found, filled])
+
+
+def _made_up(name: str, box: Array, shape: tuple[int, ...]) -> NDArray[np.generic]:
+    if name == "masks":
+        return _box_mask(box.astype(np.float32), *shape)
+    return box.astype(np.float32) if name == "surface_boxes" else np.zeros(shape, np.float32)
 
 
 def _common(values: Sequence[NDArray[np.generic] | None]) -> NDArray[np.generic] | None:

@@ -24,7 +24,8 @@ FACES = Detections(
     np.array([0.9, 0.25], np.float32),
     keypoints=np.arange(30, dtype=np.float32).reshape(2, 5, 3),
     masks=np.stack([np.eye(20, 30, dtype=bool), np.ones((20, 30), bool)]),
-    surface=np.arange(18, dtype=np.int32).reshape(2, 3, 3) - 1,
+    surface=np.linspace(-1, 1, 54, dtype=np.float32).reshape(2, 3, 3, 3),
+    surface_boxes=np.array([[0, 1, 12, 14.5], [-3, 0, 4, 9]], np.float32),
     track_ids=np.array([7, -1]),
     origin=np.array([Origin.FILLED, Origin.DETECTED], np.uint8),
 )
@@ -37,7 +38,7 @@ def stored(path: Path, *lines: object) -> StoredDetections:
 
 def test_every_field_survives() -> None:
     faces, people = from_records(json.loads(json.dumps(to_records([FACES]))), ["face", "person"], 20, 30, "x")
-    for name in ("boxes", "scores", "keypoints", "masks", "surface", "track_ids", "origin"):
+    for name in ("boxes", "scores", "keypoints", "masks", "surface", "surface_boxes", "track_ids", "origin"):
         assert np.array_equal(getattr(faces, name), getattr(FACES, name)), name
     assert len(people) == 0
 
@@ -101,7 +102,9 @@ def test_malformed_line_is_named(tmp_path: Path, line: str) -> None:
         {"kind": "face", "box": [1, 2, 3, "x"]},
         {"kind": "face", "box": [1, 2, 3, 4], "origin": "guessed"},
         {"kind": "face", "box": [1, 2, 3, 4], "mask": {"size": [2, 2], "counts": [4]}},
-        {"kind": "face", "box": [1, 2, 3, 4], "surface": {"size": [2, 2], "zlib": "AAAA"}},
+        {"kind": "face", "box": [1, 2, 3, 4], "surface": {"size": [2, 2, 2], "zlib": "AAAA"}},
+        {"kind": "face", "box": [1, 2, 3, 4], "surface": {"size": [2, 2, 2], "zlib": "eJxjAAAAAQAB"}},
+        {"kind": "face", "box": [1, 2, 3, 4], "surface": "eJxjAAAAAQAB"},
         7,
     ],
 )

@@ -70,8 +70,8 @@ def test_mask_is_tinted_and_nothing_else():
 
 
 def test_surface_is_coloured_where_there_is_body():
-    surface = np.full((1, 8, 8), -1, np.int32)
-    surface[0, :, :4], surface[0, :, 4:6] = 100, 20000
+    surface = np.zeros((1, 3, 8, 8), np.float32)
+    surface[0, 0, :, :4], surface[0, 1, :, 4:], surface[0, 2, :, :6] = 1, 1, 1
     body = Detections("person_surface", [[40, 20, 120, 100]], [0.9], surface=surface)
     image = draw(GREY, [body])
     assert (image[60, 60] != 128).any()
@@ -118,7 +118,7 @@ def test_any_frame_and_box_can_be_drawn(height, width, x0, y0, x1, y1):
     frame = np.zeros((height, width, 3), np.uint8)
     box = (min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1))
     points = np.array([[[x0, y0, 1]] * 17], np.float32)
-    surface = np.zeros((1, 4, 4), np.int32)
+    surface = np.ones((1, 3, 4, 4), np.float32)
     found = faces(box, box, keypoints=points.repeat(2, 0), surface=surface.repeat(2, 0), origin=[0, 2])
     result = draw(frame, [found], scores=True, ids=True, legend={"fps": "1"})
     assert result.shape == frame.shape

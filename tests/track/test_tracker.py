@@ -247,6 +247,19 @@ def test_masks_move_with_the_filled_box_and_cover_both_ends(track):
         assert out[t].masks[0].sum() < 1.5 * at(t).masks[0].sum()
 
 
+def test_surface_moves_with_the_filled_box(track):
+    def at(t):
+        box = np.array([[50 + 5 * t, 100, 100 + 5 * t, 200]], np.float32)
+        surface = np.full((1, 3, 4, 4), 0.5, np.float32)
+        inner = box + np.array([5, 10, -5, -10])
+        return Detections("person_surface", box, np.array([0.8]), surface=surface, surface_boxes=inner)
+
+    out = track(at(t) if t not in range(5, 9) else Detections.empty("person_surface") for t in range(14))
+    for t in range(5, 9):
+        assert (out[t].surface == 0.5).all()
+        np.testing.assert_allclose(out[t].surface_boxes, at(t).surface_boxes, atol=0.5)
+
+
 def test_filled_rows_join_detections_that_carry_less(track, faces):
     mask = np.zeros((1, 480, 640), bool)
     mask[0, 20:60, 20:60] = True
