@@ -107,7 +107,8 @@ def find_config(path_or_name: str | os.PathLike[str]) -> Path:
     """
     text = os.fspath(path_or_name)
     path = Path(text)
-    if path.is_file():
+    # Only .py: whatever lies in the folder under a config's bare name, a download perhaps, is not run.
+    if path.suffix == ".py" and path.is_file():
         return path.resolve()
     name = Path(text).as_posix().removesuffix(".py").removeprefix("configs/")
     for root in config_roots():

@@ -147,3 +147,9 @@ def test_class_of_a_config_file_cannot_be_a_target(tmp_path: Path) -> None:
     path = write(tmp_path, "c.py", "from dp2.config import L\nclass A: ...\na = L(A)()")
     with pytest.raises(ConfigError, match="importable module"):
         load_config(path)
+
+
+def test_file_under_the_bare_name_of_a_config_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("face_blur").write_text("raise SystemExit('a stranger ran this')")
+    assert "anonymizer" in load_config("face_blur")

@@ -64,12 +64,12 @@ class Progress:
     def say(self, *lines: str) -> None:
         """Lines that stay, also where stderr is no terminal."""
         for line in lines:
-            self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+            self._console.print(_printable(line), markup=False, highlight=False, soft_wrap=True)
 
     @contextmanager
     def job(self, job: Job) -> Iterator[Report]:
         """A bar for one input; yields what is to be called with every result and the number to expect."""
-        task = self._bars.add_task(escape(job.name), total=None, rate="")
+        task = self._bars.add_task(escape(_printable(job.name)), total=None, rate="")
         began, count = time.perf_counter(), 0
 
         def shown(result: Result, total: int | None) -> None:
@@ -85,6 +85,11 @@ class Progress:
         finally:
             self._bars.remove_task(task)
             self._bars.advance(self._total)
+
+
+def _printable(line: str) -> str:
+    """With what a file's name may hold to break lines or to steer a terminal, or cannot be encoded, in escapes."""
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in line)
 
 
 def _window(stack: ExitStack) -> Preview:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -87,3 +88,13 @@ def test_animation_obeys_the_limit_of_pixels(run: Callable[..., Result]) -> None
     assert result.exit_code == 1
     assert "300x300 is too large" in result.output
     assert not Path("a_anonymized.gif").exists()
+
+
+def test_names_that_steer_a_terminal_or_are_no_text_are_escaped(run: Callable[..., Result]) -> None:
+    for name in ("two\nlines.png", "red\x1b[31m.png", os.fsdecode(b"old\xff.png")):
+        Path("photo.png").rename(name)
+        result = run(name, "--overwrite", "--report-json", "r.json", "--save-detections", "d.jsonl")
+        assert result.exit_code == 0, result.output
+        assert "\x1b" not in result.output
+        assert len(result.output.strip().splitlines()) == 2
+        Path(name).rename("photo.png")
