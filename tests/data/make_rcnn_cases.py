@@ -221,7 +221,7 @@ def stage_errors(case: Mapping[str, Tensor], seen: Mapping[str, Any]) -> dict[st
     errors = {key: error(value, case[f"cap/{key}"]) for key, value in pairs.items()}
     boxes, logits = seen["proposal_generator"][0]
     scores, deltas = seen["roi_heads.box_predictor"]
-    distance, place = torch.cdist(boxes, case["cap/prop_boxes"]).min(dim=1)
+    distance, place = torch.cdist(boxes.double(), case["cap/prop_boxes"].double()).min(dim=1)
     same = distance < 0.05
     if same.float().mean() < 0.995:
         raise AssertionError(f"{(~same).sum()} of {len(same)} proposals are not among the stored ones")
