@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import signal
 import time
 import warnings
@@ -51,7 +52,7 @@ def run(options: Mapping[str, Any]) -> bool:
     from dp2.cli.tree import config_tree
 
     _log_to_stderr()
-    signal.signal(signal.SIGTERM, _interrupt)
+    _interrupt_on_termination()
     request = parse_request(options)
     tree = config_tree(request, options)
     inputs = collect(request)
@@ -83,6 +84,9 @@ def _check(options: Mapping[str, Any], inputs: Collected, config: str) -> None:
     """What can be known to be wrong before any work is done."""
     from dp2.sink.naming import check_apart
 
+    for name in ("start", "end", "fps"):
+        if options[name] is not None and not math.isfinite(options[name]):
+            raise UsageError(f"{dict(_FILES_ONLY)[name]} {options[name]}: must be a finite number.")
     read = [Path(job.source) for job in inputs.jobs if job.kind != CAMERA]
     read += [Path(options[name]) for name in ("detections", "replaceimg") if options[name] is not None]
     read += [Path(config)] if config.endswith(".py") else []
@@ -179,6 +183,13 @@ def _view(options: Mapping[str, Any]) -> Any:
     if options["detections_only"] or options["draw_scores"] or options["legend"]:
         return Overlay(everything=options["detections_only"], scores=options["draw_scores"], legend=options["legend"])
     return files.plain
+
+
+def _interrupt_on_termination() -> None:
+    for name in ("SIGTERM", "SIGHUP"):  # the latter: the terminal was closed; Windows has none
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:  # as nohup sets it
+            signal.signal(number, _interrupt)
 
 
 def _interrupt(*_: object) -> None:

@@ -1,9 +1,13 @@
-"""Nothing that is read is written over, nothing unsafe gets a safe name, and a cache that is damaged is not believed."""
+"""Nothing that is read is written over, nothing unsafe gets a safe name, a damaged cache is not believed."""
 
 from __future__ import annotations
 
 import json
 import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -98,3 +102,25 @@ def test_names_that_steer_a_terminal_or_are_no_text_are_escaped(run: Callable[..
         assert "\x1b" not in result.output
         assert len(result.output.strip().splitlines()) == 2
         Path(name).rename("photo.png")
+
+
+@pytest.mark.parametrize(("option", "value"), [("--start-time", "nan"), ("--end-time", "inf"), ("--fps", "inf")])
+def test_number_that_is_none_is_wrong_usage(run: Callable[..., Result], media: Path, option: str, value: str) -> None:
+    result = run(media / "pan.mp4", option, value, "-o", "out.mp4")
+    assert result.exit_code == 2
+    assert f"{option} {value}: must be a finite number" in result.output
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="Windows has no SIGHUP")
+def test_closed_terminal_leaves_nothing_half_written(tmp_path: Path, media: Path) -> None:
+    command = [sys.executable, str(media.parent / "anonymize.py"), str(media / "pan.mp4"), "-o", str(tmp_path / "o.mp4")]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE)
+    for _ in range(600):
+        if any(tmp_path.iterdir()) or process.poll() is not None:
+            break
+        time.sleep(0.05)
+    assert any(tmp_path.iterdir()), "nothing was begun"
+    process.send_signal(signal.SIGHUP)
+    process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert not list(tmp_path.iterdir())
