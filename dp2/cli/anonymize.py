@@ -77,7 +77,7 @@ _RUN = "Running"
 @option(_RUN, "--seed", type=int, help="Of every random choice.  [default: 0]")
 @option(_RUN, "--device", metavar="NAME", help="auto, cpu, cuda, coreml, directml.  [default: auto]")
 @option(_RUN, "--engine", "--backend", "engine", metavar="NAME",
-        help="auto, openvino, openvino-bf16, onnxruntime (onnxrt), opencv.  [default: auto]")
+        help="auto, openvino, openvino-bf16, openvino-int8, onnxruntime (onnxrt), opencv.  [default: auto]")
 @option(_RUN, "--execution-provider", "--ep", "provider", metavar="NAME", help="ONNX Runtime's execution provider.")
 @option(_RUN, "--batch-size", type=click.IntRange(1), help="Frames and regions processed together.")
 @click.version_option(__version__, prog_name="dp2")
