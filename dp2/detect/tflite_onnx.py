@@ -28,24 +28,26 @@ _CONV = (0, 1, 2, 3, 4, 5)
 _DEPTHWISE = (0, 1, 2, 4, 5, 6)
 
 
-def to_onnx(graph: Graph, *, scale: float = 1.0) -> bytes:
+def to_onnx(graph: Graph, *, scale: float = 1.0, batch: int | None = None) -> bytes:
     """A serialised ONNX model with input "pixels" (N, C, H, W) and outputs "output0", … (N, C, H, W), float32.
 
     Args:
         graph: takes one (1, H, W, C) picture; its outputs have four axes.
         scale: factor on the input before the network sees it.
+        batch: pictures a call; None = any number.
 
     Raises:
         ValueError: an operator has options that are not supported, or shapes that do not fit.
     """
-    return _Converter(graph).model(scale)
+    return _Converter(graph, batch or "N").model(scale)
 
 
 class _Converter:
     """The nodes made so far, and the names of the tensors' twins, all (N, C, H, W)."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, batch: int | str) -> None:
         self._graph = graph
+        self._batch = batch
         self._nodes: list[onnx.NodeProto] = []
         self._constants: list[onnx.TensorProto] = []
         self._values = {index: tensor.data for index, tensor in enumerate(graph.tensors) if tensor.data is not None}
@@ -169,7 +171,7 @@ class _Converter:
 
     def _shape(self, index: int) -> list[str | int]:
         _, height, width, channels = self._graph.tensors[index].shape
-        return ["N", channels, height, width]
+        return [self._batch, channels, height, width]
 
     def _constant(self, value: NDArray[np.float32]) -> str:
         from onnx import numpy_helper
