@@ -113,7 +113,8 @@ def test_number_that_is_none_is_wrong_usage(run: Callable[..., Result], media: P
 
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="Windows has no SIGHUP")
 def test_closed_terminal_leaves_nothing_half_written(tmp_path: Path, media: Path) -> None:
-    command = [sys.executable, str(media.parent / "anonymize.py"), str(media / "pan.mp4"), "-o", str(tmp_path / "o.mp4")]
+    program, clip = media.parent / "anonymize.py", media / "pan.mp4"
+    command = [sys.executable, str(program), str(clip), "-o", str(tmp_path / "o.mp4")]
     process = subprocess.Popen(command, stderr=subprocess.PIPE)
     for _ in range(600):
         if any(tmp_path.iterdir()) or process.poll() is not None:

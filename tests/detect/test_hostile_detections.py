@@ -78,7 +78,7 @@ def test_second_line_for_a_frame_does_not_replace_the_first(tmp_path: Path) -> N
 
 def test_detections_of_another_time_are_not_put_on_this_frame(tmp_path: Path) -> None:
     read = stored(tmp_path / "d.jsonl", line(time=5.16))
-    with pytest.raises(DetectionFileError, match="5.160 s there, 0.160 s in the input"):
+    with pytest.raises(DetectionFileError, match=r"5\.160 s there, 0\.160 s in the input"):
         read.lookup("p.mp4", FRAME, ["face"])
     (faces,) = stored(tmp_path / "e.jsonl", line(time=0.1604)).lookup("p.mp4", FRAME, ["face"])
     assert len(faces) == 1
