@@ -26,6 +26,7 @@ class RetinaFace:
 
     Args:
         score_threshold: faces below it are not reported, or as weak ones if the caller relaxes it.
+            With MobileNet, half-hidden faces of 20 to 30 pixels score 0.19 to 0.3.
         nms_iou: largest overlap of two faces.
         scale: at which size the network sees frames: "auto" (their own, within memory), a factor, "WxH" or (w, h).
         device: "auto", "cpu", "cuda", …
@@ -42,7 +43,7 @@ class RetinaFace:
     def __init__(
         self,
         *,
-        score_threshold: float = 0.3,
+        score_threshold: float = 0.15,
         nms_iou: float = 0.3,
         scale: Scale = "auto",
         device: str = "auto",

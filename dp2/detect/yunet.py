@@ -44,6 +44,7 @@ class YuNet:
 
     Args:
         score_threshold: faces below it are not reported, or as weak ones if the caller relaxes it.
+            Faces that the edge of the frame cuts in half score 0.22 and more.
         nms_iou: largest overlap of two faces.
         scale: at which size the network sees frames: "auto" (their own, within memory), a factor, "WxH" or (w, h).
             Sides are filled up to multiples of 32.
@@ -61,7 +62,7 @@ class YuNet:
     def __init__(
         self,
         *,
-        score_threshold: float = 0.3,
+        score_threshold: float = 0.2,
         nms_iou: float = 0.3,
         scale: Scale = "auto",
         engine: str = "auto",

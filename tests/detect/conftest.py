@@ -61,3 +61,12 @@ def shared_photo(name: str) -> Image:
     if not (SHARED / name).is_file():
         pytest.skip(f"../shared/data/{name} is not here")
     return read(SHARED / name)
+
+
+@pytest.fixture(scope="session")
+def city_faces() -> np.ndarray:
+    """(20, 2) a point in each face of `city` of at least 20 pixels, as seen by a person."""
+    left = [(217, 240), (330, 225), (588, 188), (715, 170), (962, 250), (1008, 222), (1135, 222)]
+    right = [(155, 685), (297, 692), (317, 763), (407, 680), (480, 675), (636, 600), (683, 655)]
+    right += [(712, 770), (790, 755), (833, 670), (890, 700), (575, 790), (1185, 650)]
+    return np.array(left + [(x + 1150, y - 450) for x, y in right]) / 3 + (0, 70)  # noted in enlarged parts
