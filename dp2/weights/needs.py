@@ -15,7 +15,7 @@ _REFERENCES = ("generator", "detector")
 def weights_of(config: str | Path) -> tuple[str, ...]:
     """Checkpoint names in a config and in the configs that it refers to by path, each once, in order.
 
-    A reference is a text that ends in .py under a key `generator`, `detector` or `…_config`.
+    A reference is a text that ends in .py under a key `generator`, `…_generator`, `detector` or `…_config`.
 
     Raises:
         ConfigError: a config cannot be loaded.
@@ -35,7 +35,7 @@ def weights_of(config: str | Path) -> tuple[str, ...]:
         for key, value in _texts(OmegaConf.to_container(load_config(path), resolve=False)):
             if key == "weights" and "${" not in value:
                 found[value] = None
-            elif value.endswith(".py") and (key.endswith("_config") or key in _REFERENCES):
+            elif value.endswith(".py") and (key.endswith(("_config", "_generator")) or key in _REFERENCES):
                 pending.append(value)
     return tuple(found)
 
