@@ -16,6 +16,5 @@ synthesizer = L(Inpainter)(
     batch_size=8,
     amp=None,
     device="${device}",
-    engine="torch",
     compile=False,
 )

@@ -25,8 +25,16 @@ class Backend(Protocol):
         """Length of a latent."""
 
     @property
+    def resolution(self) -> tuple[int, int]:
+        """(height, width) of crops."""
+
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        """Names of the conditions that crops must hold."""
+
+    @property
     def out_of_memory(self) -> tuple[type[BaseException], ...]:
-        """What `paint` raises where a smaller batch may succeed."""
+        """What `paint` raises where memory runs out."""
 
     def styles(self, z: NDArray[np.float32], truncation: float, centers: NDArray[np.int64] | None) -> Tensor:
         """(N, z_channels) float32 to (N, w_channels); `centers` as in `dp2.models.generator.Generator.style`."""
@@ -54,6 +62,7 @@ class TorchBackend:
         self._network = network.to(device).for_inference(self._dtype or torch.float32)  # type: ignore[attr-defined]
         self._forward = torch.compile(self._network) if compiled else self._network
         self.z_channels = int(network.z_channels)
+        self.resolution, self.conditions = network.resolution, network.conditions
         self.out_of_memory: tuple[type[BaseException], ...] = (torch.OutOfMemoryError, MemoryError)
 
     @torch.inference_mode()

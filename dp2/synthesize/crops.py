@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dp2.bodies import BodyRule, clipped, padded, whole
+from dp2.bodies import BodyRule, clipped, nearest, padded, whole
 from dp2.errors import UsageError
 from dp2.synthesize.geometry import fitted_square, square
 from dp2.synthesize.resample import resize_face, resize_image
@@ -46,11 +47,18 @@ class Cropper(Protocol):
     def size(self) -> tuple[int, int]:
         """(height, width) of crops."""
 
+    @property
+    def gives(self) -> tuple[str, ...]:
+        """Names of the conditions of its crops."""
+
     def box(self, region: Region, height: int, width: int) -> Box | Refusal:
         """The rectangle that `cut` cuts, or why there is none."""
 
     def cut(self, canvas: Image, region: Region, box: Box) -> Crop:
         """The crop of `box`."""
+
+    def resized(self, pixels: NDArray[np.generic], visible: tuple[int, int]) -> Image:
+        """The pixels of a box, (H, W, 3), at `size`, as `cut` does it; `visible` as of `resize_face`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +83,11 @@ class FaceCrop:
         if self.size[0] != self.size[1]:
             raise UsageError(f"a face crop is square, not {self.size}.")
 
+    @property
+    def gives(self) -> tuple[str, ...]:
+        """As in `Cropper`."""
+        return ("keypoints",) if self.keypoints else ()
+
     def box(self, region: Region, height: int, width: int) -> Box | Refusal:
         """As in `Cropper`."""
         face = whole(region.box)
@@ -87,7 +100,7 @@ class FaceCrop:
 
     def cut(self, canvas: Image, region: Region, box: Box) -> Crop:
         """As in `Cropper`."""
-        image = resize_face(padded(canvas, box), self.size, visible(box, canvas))
+        image = self.resized(padded(canvas, box), visible(box, canvas))
         factor = self.size[0] / (box[2] - box[0])
         x0, y0, x1, y1 = whole(region.box)
         hole = [
@@ -97,6 +110,10 @@ class FaceCrop:
         keep = np.ones(self.size, np.bool_)
         keep[top:bottom, left:right] = False
         return Crop(image, keep, box, self._conditions(region, box))
+
+    def resized(self, pixels: NDArray[np.generic], visible: tuple[int, int]) -> Image:
+        """As in `Cropper`."""
+        return resize_face(pixels, self.size, visible)
 
     def _conditions(self, region: Region, box: Box) -> dict[str, Tensor]:
         if not self.keypoints or region.keypoints is None:
@@ -150,6 +167,17 @@ class BodyCrop:
         object.__setattr__(self, "_rule", rule)
         object.__setattr__(self, "_vertices", vertices)
 
+    @property
+    def gives(self) -> tuple[str, ...]:
+        """As in `Cropper`."""
+        given = {
+            "keypoints": self.keypoints,
+            "joint_map": self.joint_map,
+            "silhouette": self.silhouette,
+            "embedding": self.embedding is not None,
+        }
+        return tuple(name for name, is_given in given.items() if is_given)
+
     def box(self, region: Region, height: int, width: int) -> Box | Refusal:  # noqa: ARG002
         """As in `Cropper`. The frame's size is the mask's."""
         if region.mask is None or not region.mask.any():
@@ -174,7 +202,7 @@ class BodyCrop:
             raise UsageError("a body crop needs a mask.")
         outline = self._rule.outline(region.mask, box)
         body = self._rule.hole(outline, box, region.mask.shape)
-        image = resize_image(padded(canvas, box), self.size, visible(box, canvas))
+        image = self.resized(padded(canvas, box), visible(box, canvas))
         conditions = self._conditions(region, box)
         if self._vertices is not None and region.surface is not None and region.surface_box is not None:
             conditions["embedding"] = surface_condition(
@@ -185,6 +213,10 @@ class BodyCrop:
 
             conditions["silhouette"] = torch.from_numpy(outline).float()[None]
         return Crop(image, ~body, box, conditions)
+
+    def resized(self, pixels: NDArray[np.generic], visible: tuple[int, int]) -> Image:
+        """As in `Cropper`."""
+        return resize_image(pixels, self.size, visible)
 
     def _conditions(self, region: Region, box: Box) -> dict[str, Tensor]:
         if not (self.keypoints or self.joint_map) or region.keypoints is None:
@@ -209,6 +241,40 @@ class BodyCrop:
 def _has_face_keypoints(region: Region) -> bool:
     points = region.keypoints
     return points is not None and len(points) >= _FACE_KEYPOINTS and bool((points[:_FACE_KEYPOINTS, 2] > 0).any())
+
+
+def sealed(cropper: Cropper, canvas: Image, crop: Crop) -> Crop:
+    """The same crop without a trace of what lies in its hole.
+
+    Resampling mixes pixels of the hole into kept ones beside it, as published. Here the surroundings are continued
+    into the hole first.
+    """
+    x0, y0, _, _ = crop.box
+    left, top, right, bottom = clipped(crop.box, canvas.shape[0], canvas.shape[1])
+    view = slice(top - y0, bottom - y0), slice(left - x0, right - x0)
+    pixels = np.array(padded(canvas, crop.box))
+    pixels[view] = continued(pixels[view], ~hole_of(crop)[view])
+    return replace(crop, image=cropper.resized(pixels, visible(crop.box, canvas)))
+
+
+def hole_of(crop: Crop) -> NDArray[np.bool_]:
+    """(H, W) bool: the hole of a crop in pixels of the frame, over all of its box."""
+    size = crop.box[3] - crop.box[1], crop.box[2] - crop.box[0]
+    hole: NDArray[np.bool_] = ~nearest(crop.keep, size).astype(np.bool_)
+    return hole
+
+
+def continued(pixels: NDArray[np.generic], known: NDArray[np.bool_]) -> NDArray[np.generic]:
+    """Pixels (H, W, C) that are not known take the nearest one that is; 0 if none is."""
+    if not known.any():
+        return np.zeros_like(pixels)
+    _, labels = cv2.distanceTransformWithLabels(
+        (~known).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    nearest_known = np.zeros(int(labels.max()) + 1, np.intp)
+    nearest_known[labels[known]] = np.flatnonzero(known)
+    filled: NDArray[np.generic] = pixels.reshape(-1, pixels.shape[2])[nearest_known[labels]]
+    return filled
 
 
 def visible(box: Box, picture: NDArray[np.generic]) -> tuple[int, int]:

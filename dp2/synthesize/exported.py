@@ -98,6 +98,7 @@ class ExportedBackend:
     def __init__(self, network: Generator, engine: str) -> None:
         self._network = network
         self.z_channels = int(network.z_channels)
+        self.resolution, self.conditions = network.resolution, network.conditions
         self.out_of_memory: tuple[type[BaseException], ...] = (MemoryError,)
         with tempfile.TemporaryDirectory(prefix="dp2-") as folder:
             path = Path(folder) / "generator.onnx"

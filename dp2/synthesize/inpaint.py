@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dp2.errors import Dp2Error, UsageError
-from dp2.synthesize.blend import PASTES, Paste
-from dp2.synthesize.crops import Crop, Cropper
+from dp2.errors import UsageError
+from dp2.synthesize.blend import PASTES, Paste, reference
+from dp2.synthesize.crops import Crop, Cropper, sealed
 from dp2.synthesize.geometry import clipped
 from dp2.synthesize.latents import LatentIndex, hashed_index, latent
 from dp2.types import Job, Patch, Reach, Refusal, Region
@@ -28,15 +27,16 @@ class Inpainter:
     """Replaces regions by what a generator paints.
 
     Pixels in the hole never reach the generator: its condition is 0 there. What the generator cannot serve is refused,
-    so that classic redaction takes over. The checkpoint is looked for when this is built (so that nothing starts
-    without it) and loaded with the first region.
+    so that classic redaction takes over. The generator is loaded when this is built: what is wrong with it or its
+    settings is said before anything starts, and never becomes a fallback of every region.
 
     Args:
         generator: config that defines `generator` and `weights`, by path or name (e.g. "configs/fdf/stylegan.py").
         crop: how regions are cut for it.
         truncation: 1 = latents as drawn, 0 = the average style (or centre).
         multi_modal_truncation: truncate towards the checkpoint's centre of the person's latent index.
-        paste: "natural", or "reference" as published.
+        paste: "natural", or "reference" as published, where resampling mixes a trace of the hole into the pixels that
+            are shown to the generator beside it.
         batch_size: most crops in one call of the generator.
         amp: mixed precision; None = where the machine gains.
         device: "auto", "cpu", "cuda", …
@@ -45,8 +45,10 @@ class Inpainter:
         latent_index: from (seed, identity) to the index that latents are drawn from.
 
     Raises:
-        UsageError: an argument is out of range.
-        MissingWeights: the checkpoint is not on this machine.
+        UsageError: an argument is out of range, the crops are not what the generator takes, or multi-modal truncation
+            is asked of a checkpoint without centres.
+        WeightsError: the checkpoint is not on this machine, or not that generator's.
+        EngineError: the device or engine is not to be had.
     """
 
     def __init__(
@@ -76,9 +78,21 @@ class Inpainter:
         self.truncation, self.multi_modal_truncation = truncation, multi_modal_truncation
         self.batch_size, self.latent_index = batch_size, latent_index
         self._paste = PASTES[paste]
-        self._source = GeneratorSource(generator, device=device, amp=amp, engine=engine, compile=compile)
-        self._backend: Backend | None = None
-        self._lock = threading.Lock()
+        source = GeneratorSource(generator, device=device, amp=amp, engine=engine, compile=compile)
+        self._backend: Backend = source.load()
+        self._check(generator)
+
+    def _check(self, generator: str) -> None:
+        backend = self._backend
+        if tuple(self.crop.size) != tuple(backend.resolution):
+            raise UsageError(f"{generator} paints {backend.resolution} (height, width), not crops of {self.crop.size}.")
+        missing = sorted(set(backend.conditions) - set(self.crop.gives))
+        if missing:
+            raise UsageError(f"{generator} needs {', '.join(missing)}, which {type(self.crop).__name__} does not give.")
+        try:
+            self._styles([0])
+        except UsageError as error:
+            raise UsageError(f"{generator}: {error}.") from error
 
     def reach(self, region: Region, height: int, width: int) -> Reach:
         """The crop: all of it is looked at, and changed no further."""
@@ -90,7 +104,7 @@ class Inpainter:
         return Reach(inside, inside)
 
     def synthesize(self, jobs: Sequence[Job], seed: int) -> list[Patch | Refusal]:
-        """As in `dp2.stages.Synthesizer`; batches of `batch_size`, halved where memory runs out."""
+        """As in `dp2.stages.Synthesizer`; batches of `batch_size`, halved where the generator fails."""
         answers: list[Patch | Refusal] = []
         served: list[tuple[int, Crop]] = []
         for place, job in enumerate(jobs):
@@ -114,7 +128,9 @@ class Inpainter:
         if right <= left or bottom <= top:
             return Refusal("a region outside the frame")
         crop = self.crop.cut(job.canvas, job.region, box)
-        return Refusal("a region without a hole at the generator's resolution") if crop.keep.all() else crop
+        if crop.keep.all():
+            return Refusal("a region without a hole at the generator's resolution")
+        return sealed(self.crop, job.canvas, crop) if self._paste is not reference else crop
 
     def _put_back(self, job: Job, crop: Crop, pixels: NDArray[np.float32] | Refusal, index: int) -> Patch | Refusal:
         if isinstance(pixels, Refusal):
@@ -122,31 +138,21 @@ class Inpainter:
         return self._paste(job.canvas, crop, pixels, np.random.default_rng(index))
 
     def _paint(self, crops: Sequence[Crop], indices: Sequence[int]) -> list[NDArray[np.float32] | Refusal]:
-        """(h, w, 3) float32 in [0, 255] for each crop."""
-        backend = self._loaded()
+        """(h, w, 3) float32 in [0, 255] for each crop. What fails in a batch is tried in halves, so that what else is
+        in a batch decides nothing."""
         try:
-            painted = backend.paint(crops, self._styles(backend, indices))
-        except backend.out_of_memory as error:
-            backend.free()
-            if len(crops) == 1:
-                _log.warning("not enough memory for one region; it is redacted (%s)", error)
-                return [Refusal("not enough memory")]
-            half = len(crops) // 2
-            return self._paint(crops[:half], indices[:half]) + self._paint(crops[half:], indices[half:])
-        except Dp2Error:
-            raise
-        except RuntimeError as error:
-            _log.warning("the generator failed on %d regions; they are redacted (%s)", len(crops), error)
-            return [Refusal("the generator failed")] * len(crops)
+            painted = self._backend.paint(crops, self._styles(indices))
+        except Exception as error:
+            self._backend.free()
+            if len(crops) > 1:
+                half = len(crops) // 2
+                return self._paint(crops[:half], indices[:half]) + self._paint(crops[half:], indices[half:])
+            reason = "not enough memory" if isinstance(error, self._backend.out_of_memory) else "the generator failed"
+            _log.warning("%s; one region is redacted (%s: %s)", reason, type(error).__name__, error)
+            return [Refusal(reason)]
         return [image if np.isfinite(image).all() else Refusal("values that are not finite") for image in painted]
 
-    def _styles(self, backend: Backend, indices: Sequence[int]) -> Any:
-        z = np.stack([latent(index, backend.z_channels) for index in indices])
+    def _styles(self, indices: Sequence[int]) -> Any:
+        z = np.stack([latent(index, self._backend.z_channels) for index in indices])
         centers = np.array(indices, np.int64) if self.multi_modal_truncation else None
-        return backend.styles(z, self.truncation, centers)
-
-    def _loaded(self) -> Backend:
-        with self._lock:
-            if self._backend is None:
-                self._backend = self._source.load()
-            return self._backend
+        return self._backend.styles(z, self.truncation, centers)
