@@ -9,6 +9,7 @@ from .FB_nocse import detector as mask_detector
 detector = L(PosedPeople)(people=mask_detector, model="huge", device="${device}", weights="vitpose/huge")
 del mask_detector
 person_generator = "configs/fdh/triagan/L_im288.py"
+person_synthesizer.crop.keypoints = True
 person_synthesizer.crop.joint_map = True
 person_synthesizer.crop.silhouette = True
 person_synthesizer.crop.visibility = 0.3
