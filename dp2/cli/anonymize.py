@@ -95,6 +95,6 @@ def anonymize(**options: Any) -> None:
     """
     from dp2.cli.run import run
 
-    failed = run(options)
-    if failed:
-        raise click.exceptions.Exit(1)
+    code = run(options)
+    if code:
+        raise click.exceptions.Exit(code)

@@ -15,12 +15,13 @@ from dp2.sink.atomic import atomic_path
 
 @dataclass
 class Record:
-    """What became of one input; `status` is done, failed or skipped."""
+    """What became of one input; `status` is done, failed or skipped, `misused` whether it failed by wrong usage."""
 
     source: str
     target: str | None = None
     status: str = "done"
     error: str | None = None
+    misused: bool = False
     seconds: float = 0.0
     notes: tuple[str, ...] = ()
     summary: Summary = field(default_factory=Summary)

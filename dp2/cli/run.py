@@ -36,14 +36,14 @@ _FILES_ONLY = (
 )
 
 
-def run(options: Mapping[str, Any]) -> bool:
+def run(options: Mapping[str, Any]) -> int:
     """Do what the command line says.
 
     Args:
         options: the values of `dp2.cli.anonymize`'s parameters.
 
     Returns:
-        whether some input failed; the others are finished.
+        the exit code: 0 all done; 1 some input failed, the others are finished; 2 they failed by wrong usage alone.
 
     Raises:
         UsageError: what is asked for contradicts itself; nothing was done.
@@ -66,9 +66,9 @@ def run(options: Mapping[str, Any]) -> bool:
         for path in inputs.others:
             progress.say(f"{path}: neither a photo nor a video; not copied.")
             report.records.append(Record(str(path), status="skipped"))
-        failed = [(path, "the folder cannot be looked into; check its permissions") for path in inputs.unreadable]
-        failed += [(path, "the folder holds neither photos nor videos") for path in inputs.empty]
-        for path, reason in failed:
+        unusable = [(path, "the folder cannot be looked into; check its permissions") for path in inputs.unreadable]
+        unusable += [(path, "the folder holds neither photos nor videos") for path in inputs.empty]
+        for path, reason in unusable:
             progress.say(f"error: {path}: {reason}.")
             report.records.append(Record(str(path), status="failed", error=reason))
         for job in inputs.jobs:
@@ -77,7 +77,8 @@ def run(options: Mapping[str, Any]) -> bool:
     if options["report_json"] is not None:
         report.write(options["report_json"])
     click.echo(report.closing_line(), err=True)
-    return any(record.status == "failed" for record in report.records)
+    failed = [record for record in report.records if record.status == "failed"]
+    return 0 if not failed else UsageError.exit_code if all(record.misused for record in failed) else 1
 
 
 def _check(options: Mapping[str, Any], inputs: Collected, config: str) -> None:
@@ -111,7 +112,7 @@ def _one(anonymizer: Anonymizer, job: Job, settings: Options, progress: Progress
         record.summary, record.notes = done.summary, done.notes
         progress.say(f"{job.name} -> {job.target}: {done.summary}", *(f"{job.name}: {note}" for note in done.notes))
     except Dp2Error as error:
-        record.status, record.error = "failed", str(error)
+        record.status, record.error, record.misused = "failed", str(error), isinstance(error, UsageError)
         progress.say(f"error: {error}")
     except OSError as error:
         record.status, record.error = "failed", f"{job.name}: {error.strerror or error}"

@@ -297,6 +297,7 @@ def test_salvage_keeps_what_was_whole(run: Callable[..., Result], clip: Path, tm
         ("photo.png", "--replacewith", "img"),
         ("clip.mp4", "--st", "5", "--et", "2"),
         ("clip.mp4", "-o", "o.xyz"),
+        ("clip.mp4", "-o", "o.mp4", "--codec", "nope"),
         ("photo.png", "-t", "0.5"),
         ("photo.png", "--ffmpeg-config", "{nonsense"),
         ("photo.png", "--engine", "steam"),
@@ -317,7 +318,7 @@ def test_wrong_usage_exits_2_with_one_line(
     before = photo.read_bytes()
     result = run(*arguments)
     assert result.exit_code == 2, result.output
-    assert "Error" in result.output
+    assert "error: " in result.output.lower()
     assert "Traceback" not in result.output
     assert photo.read_bytes() == before
 
