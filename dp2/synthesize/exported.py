@@ -103,7 +103,7 @@ class ExportedBackend:
         with tempfile.TemporaryDirectory(prefix="dp2-") as folder:
             path = Path(folder) / "generator.onnx"
             self._names = export_onnx(network, path)
-            self._run = _RUNNERS[engine](path)
+            self._run = RUNNERS[engine](path)
 
     @torch.inference_mode()
     def styles(self, z: NDArray[np.float32], truncation: float, centers: NDArray[np.int64] | None) -> Tensor:
@@ -139,4 +139,4 @@ def _openvino(path: Path) -> Any:
     return lambda inputs: compiled(inputs)[compiled.output(0)]
 
 
-_RUNNERS = {"onnxruntime": _onnxruntime, "openvino": _openvino}
+RUNNERS = {"onnxruntime": _onnxruntime, "openvino": _openvino}
