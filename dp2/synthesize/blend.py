@@ -20,6 +20,7 @@ _Bools = NDArray[np.bool_]
 
 _FEATHER = 0.06  # of the root of the hole's area: width of the band on each side of the seam
 _LEAST_FEATHER = 1.5  # pixels
+_MIX = 0.4  # of the feather: as far as both sides are mixed
 _RING = 0.25  # of the same: how far around the hole the surroundings are compared
 _EDGES = 32  # pixels; from fewer, sharpness cannot be told
 _AREA = 400  # pixels of hole and of surroundings; from fewer, detail cannot be told from grain
@@ -71,7 +72,11 @@ def natural(canvas: Image, crop: Crop, painted: _Floats, rng: np.random.Generato
     depth = cv2.distanceTransform(inside.astype(np.uint8), cv2.DIST_L2, 3)
     half_step = 0.5 * _step(new, old, inside, feather / 2)
     near = _falloff(depth - 1, feather)[..., None]  # the first pixel lies at the seam
-    pixels = np.where(inside[..., None], new - near * half_step, old + half_step)
+    within, beyond = new - near * half_step, old + half_step
+    # Levelled tones still meet with different detail, so each side reaches a little into the other.
+    mixed = 0.5 * _falloff(np.maximum(depth, distance) - 1, max(1.0, _MIX * feather))[..., None]
+    pixels = np.where(inside[..., None], within, beyond)
+    pixels += mixed * (np.where(inside[..., None], beyond, continued(within, inside)) - pixels)
     alpha = np.where(inside, 1, _falloff(distance, feather)).astype(np.float32)
     return Patch(left, top, np.clip(np.rint(pixels), 0, 255).astype(np.uint8), alpha)
 
