@@ -2,7 +2,8 @@
 
 Every variant runs in a process of its own, so that peaks are its own. Beside each stands the floor: the seconds that
 its multiplications would take at the rate of a large matrix product, measured in the same process. The minimum over
-repeats counts, because other work on the machine only ever adds. Weights are random; they do not change the speed.
+repeats counts, because other work on the machine only ever adds. On a busy machine look at the processor seconds, with
+`--threads 1`, so that none are spent on waiting for each other. Weights are random; they do not change the speed.
 """
 
 from __future__ import annotations
@@ -50,39 +51,41 @@ class Measured:
     """One variant at one batch size.
 
     Attributes:
-        seconds: of the fastest call.
-        floor: seconds of the multiplications alone.
+        wall, processor: seconds of the fastest call.
+        floor: wall and processor seconds of the multiplications alone.
         memory: peak in MB; of the process, on a GPU of the device.
         load: average of the machine in the last minute, while measuring.
     """
 
     batch: int
-    seconds: float
-    floor: float
+    wall: float
+    processor: float
+    floor: tuple[float, float]
     memory: float
     load: float
 
 
-def best(call: Callable[[], Any], device: torch.device, repeats: int) -> float:
-    """Seconds of the fastest of some calls."""
-    seconds = []
+def best(call: Callable[[], Any], device: torch.device, repeats: int) -> tuple[float, float]:
+    """Wall and processor seconds of the fastest of some calls."""
+    found = []
     for _ in range(repeats):
         if device.type == "cuda":
             torch.cuda.synchronize()
-        began = time.perf_counter()
+        wall, processor = time.perf_counter(), time.process_time()
         call()
         if device.type == "cuda":
             torch.cuda.synchronize()
-        seconds.append(time.perf_counter() - began)
-    return min(seconds)
+        found.append((time.perf_counter() - wall, time.process_time() - processor))
+    return min(wall for wall, _ in found), min(processor for _, processor in found)
 
 
-def matrix_rate(device: torch.device, dtype: torch.dtype) -> float:
-    """Operations per second of a large matrix product, a multiplication and an addition each counted."""
-    size = 8192 if device.type == "cuda" else 2048
+def product(device: torch.device, dtype: torch.dtype) -> tuple[float, float]:
+    """Wall and processor seconds an operation of a large matrix product; a multiplication and an addition are two."""
+    size = 8192 if device.type == "cuda" else 1536
     a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
     torch.mm(a, b)
-    return 2 * size**3 / best(lambda: torch.mm(a, b), device, 8)
+    wall, processor = best(lambda: torch.mm(a, b), device, 8)
+    return wall / (2 * size**3), processor / (2 * size**3)
 
 
 def operations(network: Any) -> int:
@@ -118,22 +121,23 @@ def measure(config: str, variant: str, kind: str, device: torch.device, batches:
     """One variant at every batch size, in this process."""
     torch.manual_seed(0)
     network = build(load_config(config).generator).eval().requires_grad_(False)
-    work, rate = operations(network), matrix_rate(device, TYPES[kind])
+    work, each = operations(network), product(device, TYPES[kind])
     whole = {name: torch.rand_like(value) for name, value in example_inputs(network, max(batches)).items()}
     run = runner(network, variant, TYPES[kind], device)
     on_gpu = device.type == "cuda"
     found = []
     for batch in batches:
-        rate = max(rate, matrix_rate(device, TYPES[kind]))
+        each = min(each[0], (now := product(device, TYPES[kind]))[0]), min(each[1], now[1])
         inputs = {name: value[:batch].to(device) for name, value in whole.items()}
-        repeats = 20 if on_gpu else 6 if batch == 1 else 2
+        repeats = 20 if on_gpu else 5 if batch == 1 else 2
         with torch.inference_mode():
             if batch == batches[0] or on_gpu or variant == "compiled":
                 run(inputs)
             if on_gpu:
                 torch.cuda.reset_peak_memory_stats()
-            seconds = best(lambda inputs=inputs: run(inputs), device, repeats)
-        found.append(Measured(batch, seconds, batch * work / rate, peak(device), os.getloadavg()[0]))
+            wall, processor = best(lambda inputs=inputs: run(inputs), device, repeats)
+        floor = batch * work * each[0], batch * work * each[1]
+        found.append(Measured(batch, wall, processor, floor, peak(device), os.getloadavg()[0]))
     return found
 
 
@@ -147,22 +151,24 @@ def peak(device: torch.device) -> float:
 def table(name: str, variants: list[tuple[str, str]], options: argparse.Namespace) -> None:
     """One generator; each variant in its own process."""
     print(f"\n**{name}**\n")
-    print("| variant | batch | images/s | × one at a time | s/image | floor s/image | peak MB | load |")
-    print("|---|---|---|---|---|---|---|---|", flush=True)
+    print(
+        "| variant | batch | images/s | × one at a time | s/image | its floor | CPU s/image | its floor | MB | load |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|---|", flush=True)
     for variant, kind in variants:
         command = [sys.executable, __file__, "--device", options.device, "--one", GENERATORS[name], variant, kind]
-        command += ["--batch", *map(str, options.batch)]
+        command += ["--threads", str(options.threads), "--batch", *map(str, options.batch)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             print(f"| {variant} {kind} | failed: {(done.stderr.strip().splitlines() or ['?'])[-1][:120]} |", flush=True)
             continue
         found = [Measured(**row) for row in json.loads(done.stdout.splitlines()[-1])]
-        first = found[0].seconds / found[0].batch
+        first = found[0].wall / found[0].batch
         for row in found:
-            each = row.seconds / row.batch
+            wall, processor, *floor = (v / row.batch for v in (row.wall, row.processor, *row.floor))
             print(
-                f"| {variant} {kind} | {row.batch} | {1 / each:.2f} | {first / each:.2f} | {each:.4g} "
-                f"| {row.floor / row.batch:.3g} | {row.memory:.0f} | {row.load:.1f} |",
+                f"| {variant} {kind} | {row.batch} | {1 / wall:.2f} | {first / wall:.2f} | {wall:.3g} | {floor[0]:.3g} "
+                f"| {processor:.3g} | {floor[1]:.3g} | {row.memory:.0f} | {row.load:.1f} |",
                 flush=True,
             )
 
@@ -189,9 +195,11 @@ def main() -> None:
     )
     parser.add_argument("--batch", nargs="+", type=int, default=[1, 8, 16])
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of PyTorch")
     parser.add_argument("--all", action="store_true", help="every generator, and bf16 also where the CPU emulates it")
     parser.add_argument("--one", nargs=3, metavar=("CONFIG", "VARIANT", "TYPE"), help=argparse.SUPPRESS)
     options = parser.parse_args()
+    torch.set_num_threads(options.threads)
     if options.one:
         config, variant, kind = options.one
         found = measure(config, variant, kind, torch.device(options.device), options.batch)
