@@ -40,7 +40,9 @@ class Inpainter:
         batch_size: most crops in one call of the generator.
         amp: mixed precision; None = where the machine gains.
         device: "auto", "cpu", "cuda", …
-        engine: "torch", or "onnxruntime" / "openvino" to run an export of the generator.
+        engine: "torch", or "onnxruntime" / "openvino" to run an export of the generator on the CPU. Measured on AVX-512
+            neither is faster than "torch" (OpenVINO takes 1.05 to 1.2 times the processor time, ONNX Runtime more: see
+            benchmarks/README.md), so they are for machines where PyTorch is slow.
         compile: use torch.compile.
         latent_index: from (seed, identity) to the index that latents are drawn from.
 
