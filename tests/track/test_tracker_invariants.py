@@ -87,7 +87,7 @@ def test_kinds_do_not_touch_each_other(stream):
 
 
 @settings(max_examples=30, deadline=None)
-@given(streams, st.integers(2, 8))
+@given(streams, st.sampled_from([2, 4, 8]))  # exact in floating point, so that ties between twins stay ties
 def test_tracking_does_not_depend_on_the_size_of_the_picture(stream, factor):
     def boxes(scale):
         tracker = Tracking().start()
