@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dp2.detect.frames import check_fraction, check_images, check_relax, detection_errors, origins, require_finite
+from dp2.detect.network import lazy_network
 from dp2.types import PERSON, Detections, Image
-from dp2.weights.store import Store
 
 if TYPE_CHECKING:
     from torch import nn
@@ -39,19 +38,14 @@ class PersonMasks:
     ) -> None:
         check_fraction("score_threshold", score_threshold)
         self.score_threshold = score_threshold
-        self._device_name = device
-        self._weights = weights
-        self._path = Store().path(weights)
-        self._network: nn.Module | None = None
-        self._loading = threading.Lock()
+        self._network = lazy_network(_build, weights, device)
 
     @property
     def settings(self) -> dict[str, Any]:
         """See `dp2.stages.Detector.settings`."""
-        status = self._path.stat()
         return {
             "detector": "PersonMasks",
-            "weights": [self._weights, status.st_size, status.st_mtime_ns],
+            "weights": self._network.identity,
             "score_threshold": self.score_threshold,
         }
 
@@ -65,9 +59,8 @@ class PersonMasks:
     def _answers(self, images: Sequence[Image]) -> list[dict[str, Any]]:
         import torch
 
-        network = self._loaded()
-        device = next(network.parameters()).device
-        planes = [torch.from_numpy(image).to(device).permute(2, 0, 1).float() / 255 for image in images]
+        network, device = self._network.get()
+        planes = [torch.tensor(image).to(device).permute(2, 0, 1).float() / 255 for image in images]
         with torch.inference_mode():
             return [{name: value.cpu().numpy() for name, value in answer.items()} for answer in network(planes)]
 
@@ -79,21 +72,9 @@ class PersonMasks:
         origin = origins(scores[kept], self.score_threshold)
         return Detections(PERSON, boxes[kept], scores[kept], masks=masks, origin=origin)
 
-    def _loaded(self) -> nn.Module:
-        with self._loading:
-            if self._network is None:
-                self._network = self._read()
-            return self._network
 
-    def _read(self) -> nn.Module:
-        from torchvision.models.detection import maskrcnn_resnet50_fpn_v2
+def _build() -> nn.Module:
+    from torchvision.models.detection import maskrcnn_resnet50_fpn_v2
 
-        from dp2.device import pick_device
-        from dp2.weights.loading import load_checkpoint, load_strict, network_state
-
-        device = pick_device(self._device_name)
-        network = maskrcnn_resnet50_fpn_v2(weights=None, weights_backbone=None)
-        source = str(self._path)
-        load_strict(network, network_state(load_checkpoint(self._path), source), source=source)
-        ready: nn.Module = network.eval().requires_grad_(False).to(device)
-        return ready
+    network: nn.Module = maskrcnn_resnet50_fpn_v2(weights=None, weights_backbone=None)
+    return network
