@@ -88,3 +88,11 @@ class TrackingError(Dp2Error):
 
 class DisplayError(Dp2Error):
     """A preview window cannot be opened."""
+
+
+class DatasetError(Dp2Error):
+    """Training data is missing, damaged, or not of the format that it is read as."""
+
+
+class TrainingError(Dp2Error):
+    """A training run cannot start, go on, or came to values that are not finite."""

@@ -1,0 +1,1 @@
+"""What generators are trained on."""
