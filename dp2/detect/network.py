@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dp2.detect.torch_faces import LazyNetwork
+from dp2.lazy_network import LazyNetwork
 
 if TYPE_CHECKING:
     import torch

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dp2.detect.torch_faces import LazyNetwork
+from dp2.lazy_network import LazyNetwork
 from dp2.types import Image
 
 if TYPE_CHECKING:
