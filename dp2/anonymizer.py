@@ -19,8 +19,8 @@ from dp2.compose.paint import Outcome, Painted, paint
 from dp2.errors import DetectionError, Dp2Error, UsageError
 from dp2.pipeline import Prefetch, batched
 from dp2.result import Result
-from dp2.stages import Chooser, Detector, StreamTracker, Synthesizer, Tracker
-from dp2.types import Detections, Frame, Image, Region, regions
+from dp2.stages import Chooser, Detector, StreamChooser, StreamTracker, Synthesizer, Tracker
+from dp2.types import Choice, Detections, Frame, Image, Region, regions
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -41,7 +41,7 @@ class Anonymizer:
         synthesizers: makes new pixels, by kind of region.
         fallback: classic redaction for kinds and regions that no synthesizer serves.
         tracker: how detections of a stream are tied to tracks and gaps are filled; None = each frame by itself.
-        chooser: which regions are left as they are; None = nobody is.
+        chooser: who is left as he is, and which places are always changed; None = everything found is changed.
         seed: of every random choice.
         batch_size: frames of a stream that are detected and synthesized together.
     """
@@ -107,7 +107,7 @@ class Anonymizer:
         result = next(self.process(frames[:1], track=False, detect=lambda _: [found], synthesize=synthesize))
         if alpha is None or not result.changed:
             return result, alpha
-        return result, covered(alpha, result.detections)
+        return result, covered(alpha, result.altered)
 
     def detect(self, image: Any) -> FrameDetections:
         """What would be acted on in one picture, one `Detections` a kind."""
@@ -149,7 +149,7 @@ class Anonymizer:
             back, alpha = backs.popleft()
             safe = back(result.image)
             if alpha is not None and result.changed:
-                safe = pictures.with_alpha(safe, covered(alpha, result.detections))
+                safe = pictures.with_alpha(safe, covered(alpha, result.altered))
             yield safe
 
     def process(
@@ -160,6 +160,7 @@ class Anonymizer:
         live: bool = False,
         detect: Detect | None = None,
         synthesize: bool = True,
+        choose: StreamChooser | None = None,
     ) -> Generator[Result, None, None]:
         """Anonymize a stream of frames; detection runs ahead in a thread.
 
@@ -169,17 +170,31 @@ class Anonymizer:
             live: no look-ahead: each result comes out before the next frame is needed.
             detect: takes the detector's place, e.g. detections from a file.
             synthesize: False leaves the pixels as they are (to show detections only).
+            choose: takes the place of `chooser`, e.g. one that has seen the whole stream.
 
         Yields:
             one `Result` a frame, in order.
+        """
+        if choose is None and self.chooser is not None:
+            choose = self.chooser.start(live=live)
+        with closing(self.follow(frames, track=track, live=live, detect=detect)) as found:
+            for batch in batched(_chosen(found, choose), 1 if live else self.batch_size):
+                yield from self._painted(batch, synthesize)
+
+    def follow(
+        self, frames: Iterable[Frame], *, track: bool = True, live: bool = False, detect: Detect | None = None
+    ) -> Generator[tuple[Frame, FrameDetections], None, None]:
+        """Detect and track only; arguments as of `process`.
+
+        Yields:
+            each frame with its finished detections, in order.
         """
         tracker = self.tracker.start(live=live) if track and self.tracker is not None else None
         size = 1 if live else self.batch_size
         found = self._detected(frames, detect or self.detect_frames, size)
         ahead: _Closable = found if live else Prefetch(found, size=2 * size)
         with closing(ahead):
-            for batch in batched(_tracked(ahead, tracker), size):
-                yield from self._painted(batch, synthesize)
+            yield from _tracked(ahead, tracker)
 
     def detect_frames(self, frames: Sequence[Frame]) -> list[FrameDetections]:
         """The detector's answers, weak ones included where a tracker can use them.
@@ -205,30 +220,19 @@ class Anonymizer:
         for batch in batched(frames, size):
             yield from zip(batch, detect(batch), strict=True)
 
-    def _painted(self, batch: Sequence[tuple[Frame, FrameDetections]], synthesize: bool) -> Iterator[Result]:
-        chosen = [self._choose(frame, found) for frame, found in batch]
+    def _painted(self, batch: Sequence[tuple[Frame, FrameDetections, Choice]], synthesize: bool) -> Iterator[Result]:
         if synthesize:
             painted = paint(
-                [frame.image for frame, _ in batch],
-                [change for change, _ in chosen],
+                [frame.image for frame, _, _ in batch],
+                [choice.change for _, _, choice in batch],
                 self.synthesizers,
                 self.fallback,
                 seed=self.seed,
             )
         else:
-            painted = [Painted(frame.image, ()) for frame, _ in batch]
-        for (frame, found), (_, kept), result in zip(batch, chosen, painted, strict=True):
-            yield _result(frame, found, kept, result)
-
-    def _choose(self, frame: Frame, found: FrameDetections) -> tuple[list[Region], list[Region]]:
-        """The regions to change and those to keep."""
-        change: list[Region] = []
-        keep: list[Region] = []
-        for detections in found:
-            kept = np.zeros(len(detections), bool) if self.chooser is None else self.chooser(frame, detections)
-            for region, stays in zip(regions(detections), kept, strict=True):
-                (keep if stays else change).append(region)
-        return change, keep
+            painted = [Painted(frame.image, ()) for frame, _, _ in batch]
+        for (frame, found, choice), result in zip(batch, painted, strict=True):
+            yield _result(frame, found, choice.keep, result)
 
 
 def load_anonymizer(config: str | os.PathLike[str], *overrides: str, **settings: Any) -> Anonymizer:
@@ -304,6 +308,25 @@ def _tracked(
         raise DetectionError(f"the tracker kept {len(held)} frames back; they were not written.")
 
 
+def _chosen(
+    found: Iterable[tuple[Frame, FrameDetections]], chooser: StreamChooser | None
+) -> Iterator[tuple[Frame, FrameDetections, Choice]]:
+    """Frames with what is to be done in them; those that the chooser still looks past are held back."""
+    if chooser is None:
+        for frame, detections in found:
+            yield frame, detections, Choice(tuple(region for part in detections for region in regions(part)))
+        return
+    held: deque[tuple[Frame, FrameDetections]] = deque()
+    for frame, detections in found:
+        held.append((frame, detections))
+        for choice in chooser.update(frame, detections):
+            yield *held.popleft(), choice
+    for choice in chooser.flush():
+        yield *held.popleft(), choice
+    if held:
+        raise DetectionError(f"the chooser kept {len(held)} frames back; they were not written.")
+
+
 def _result(frame: Frame, found: FrameDetections, kept: Sequence[Region], painted: Painted) -> Result:
     changed = [outcome for outcome in painted.outcomes if outcome.action is not Outcome.Action.KEPT]
     return Result(
@@ -311,6 +334,7 @@ def _result(frame: Frame, found: FrameDetections, kept: Sequence[Region], painte
         original=frame.image,
         detections=found,
         changed=Counter(outcome.region.kind for outcome in changed),
+        altered=tuple(outcome.region for outcome in changed),
         kept=Counter([region.kind for region in kept] + [o.region.kind for o in painted.outcomes if o not in changed]),
         fallback=Counter(o.region.kind for o in changed if o.action is Outcome.Action.FALLBACK),
     )

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from dp2.types import Detections, Frame, Image, Origin
+from dp2.types import Detections, Frame, Image, Origin, Region
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -23,6 +23,7 @@ class Result:
         detections: what was acted on, one a kind, gap-filled rows included.
         changed, kept, fallback: number of regions by kind: replaced (fallbacks included), left as they were by
             choice, and replaced by classic redaction because the synthesizer could not serve them.
+        altered: the regions that were replaced.
     """
 
     frame: Frame
@@ -31,6 +32,7 @@ class Result:
     changed: Counter[str]
     kept: Counter[str]
     fallback: Counter[str]
+    altered: tuple[Region, ...] = ()
 
     @property
     def image(self) -> Image:

@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol, runtime_checkable
 
-import numpy as np
-from numpy.typing import NDArray
-
-from dp2.types import Detections, Frame, Image, Job, Patch, Reach, Refusal, Region
+from dp2.types import Choice, Detections, Frame, Image, Job, Patch, Reach, Refusal, Region
 
 
 @runtime_checkable
@@ -60,11 +57,34 @@ class Tracker(Protocol):
         """The tracker of one stream. `live`: nothing is held back, so nothing looks ahead."""
 
 
-class Chooser(Protocol):
-    """Decides who is left as he is. Unsure means anonymize."""
+class StreamChooser(Protocol):
+    """Decides about the regions of one stream. Looks ahead by a bounded number of frames."""
 
-    def __call__(self, frame: Frame, detections: Detections) -> NDArray[np.bool_]:
-        """(N,) bool for the rows of `detections`: True = keep these pixels untouched."""
+    def update(self, frame: Frame, detections: Sequence[Detections]) -> Iterator[Choice]:
+        """Feed the next frame with its finished detections; yields the choices for zero or more earlier frames."""
+
+    def flush(self) -> Iterator[Choice]:
+        """The stream has ended: yields what is still held back."""
+
+
+class Study(Protocol):
+    """Sees a whole stream before anything in it is decided."""
+
+    def observe(self, frame: Frame, detections: Sequence[Detections]) -> None:
+        """The next frame with its finished detections."""
+
+    def decide(self) -> StreamChooser:
+        """The stream has ended: decides about the same frames when they come a second time."""
+
+
+class Chooser(Protocol):
+    """The settings of who is left as he is; every stream gets a chooser of its own. Unsure means anonymize."""
+
+    def start(self, *, live: bool = False) -> StreamChooser:
+        """The chooser of one stream. `live`: every choice comes out before the next frame is needed."""
+
+    def study(self) -> Study | None:
+        """For a stream that can be read twice; None where that would decide nothing better."""
 
 
 class Synthesizer(Protocol):

@@ -12,7 +12,7 @@ from dp2.detect.frames import joined
 from dp2.detect.nms import suppress
 from dp2.synthesize.fills import Blur
 from dp2.synthesize.redact import Redaction
-from dp2.types import Detections, Image, regions
+from dp2.types import Detections, Image, Region
 
 Alpha = NDArray[np.uint8]  # (H, W), 255 = opaque
 
@@ -45,14 +45,13 @@ def merged(found: Sequence[tuple[Detections, ...]]) -> tuple[Detections, ...]:
     return tuple(suppress(joined(of_kind), _SAME) for of_kind in parts.values())
 
 
-def covered(alpha: Alpha, detections: Sequence[Detections]) -> Alpha:
+def covered(alpha: Alpha, altered: Sequence[Region]) -> Alpha:
     """An alpha channel that shows nobody: blurred in the shape of every region. Where it is even it stays so.
 
     Raises:
         SynthesisError: a region cannot be covered.
     """
-    found = [region for part in detections for region in regions(part)]
-    if not found or alpha.min() == alpha.max():
+    if not altered or alpha.min() == alpha.max():
         return alpha
-    (painted,) = paint([np.repeat(alpha[..., None], 3, axis=2)], [found], {}, _REDACTION, seed=0)
+    (painted,) = paint([np.repeat(alpha[..., None], 3, axis=2)], [altered], {}, _REDACTION, seed=0)
     return np.ascontiguousarray(painted.image[..., 0])

@@ -19,6 +19,7 @@ PERSON = "person"
 PERSON_SURFACE = "person_surface"
 VEHICLE = "vehicle"
 PLATE = "plate"
+ZONE = "zone"  # a place that is changed whatever it shows
 
 
 class Origin(IntEnum):
@@ -223,6 +224,19 @@ def regions(detections: Detections) -> Iterator[Region]:
             surface=None if detections.surface is None else detections.surface[row],
             surface_box=None if detections.surface_boxes is None else detections.surface_boxes[row],
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What is to be done in one frame.
+
+    Attributes:
+        change: made unrecognisable; may hold regions that nobody detected.
+        keep: left as they are.
+    """
+
+    change: tuple[Region, ...]
+    keep: tuple[Region, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

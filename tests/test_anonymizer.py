@@ -19,7 +19,7 @@ from dp2.result import Summary
 from dp2.synthesize.fills import Solid
 from dp2.synthesize.redact import Redaction
 from dp2.track.tracker import Tracking
-from dp2.types import Detections, Frame, Origin, Patch, Reach, Refusal
+from dp2.types import Choice, Detections, Frame, Origin, Patch, Reach, Refusal, regions
 
 RED = np.array([255, 0, 0])
 FACE_BOX = (20, 30, 60, 80)
@@ -168,15 +168,42 @@ def test_nothing_is_given_out_when_the_fallback_fails_too() -> None:
         anonymizer(synthesizers={"face": Broken()}, fallback=Broken())(picture())
 
 
-def test_chooser_keeps_whom_it_names() -> None:
-    def first_only(frame: Frame, detections: Detections) -> np.ndarray:
-        return np.arange(len(detections)) == 0
+class FirstOnly:
+    """A chooser that keeps the first region of each frame, and decides `behind` frames late."""
 
+    def __init__(self, behind: int = 0) -> None:
+        self.behind = behind
+
+    def start(self, *, live: bool = False) -> "FirstOnly":
+        self.held: list[Choice] = []
+        return self
+
+    def study(self) -> None:
+        return None
+
+    def update(self, frame: Frame, detections: Sequence[Detections]) -> Iterator[Choice]:
+        found = [region for part in detections for region in regions(part)]
+        self.held.append(Choice(tuple(found[1:]), tuple(found[:1])))
+        while len(self.held) > self.behind:
+            yield self.held.pop(0)
+
+    def flush(self) -> Iterator[Choice]:
+        yield from self.held
+
+
+def test_chooser_keeps_whom_it_names() -> None:
     detector = Known(boxes={0: [FACE_BOX, (60, 10, 80, 30)]})
-    result = anonymizer(detector=detector, chooser=first_only).anonymize(picture())
+    result = anonymizer(detector=detector, chooser=FirstOnly()).anonymize(picture())
     assert not covered(result.image)
     assert covered(result.image, (60, 10, 80, 30))
     assert (result.kept, result.changed) == ({"face": 1}, {"face": 1})
+
+
+def test_chooser_that_decides_late_decides_about_the_right_frames() -> None:
+    boxes = {key: [(5, 5, 10, 10), (60 - key, 10, 80 - key, 30)] for key in range(9)}
+    out = list(anonymizer(detector=Known(boxes), chooser=FirstOnly(behind=4)).process(frames(9)))
+    assert [result.frame.index for result in out] == list(range(9))
+    assert all(covered(result.image, (60 - key, 10, 80 - key, 30)) for key, result in enumerate(out))
 
 
 def test_live_results_come_before_the_next_frame_is_asked_for() -> None:

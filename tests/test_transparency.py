@@ -9,7 +9,7 @@ from PIL import Image
 from dp2 import load_anonymizer
 from dp2.anonymizer import Anonymizer
 from dp2.transparency import covered, views
-from dp2.types import Detections
+from dp2.types import Detections, regions
 
 FACE = (slice(95, 155), slice(200, 250))  # of astronaut.png, rows and columns
 
@@ -43,12 +43,12 @@ def test_even_transparency_is_neither_searched_nor_changed() -> None:
     half = np.full((40, 40), 128, np.uint8)
     face = Detections("face", np.array([[5, 5, 30, 30]]), np.array([0.9]))
     assert len(views(image, None)) == len(views(image, half)) == 1
-    assert np.array_equal(covered(half, [face]), half)
+    assert np.array_equal(covered(half, list(regions(face))), half)
 
 
 def test_alpha_is_covered_in_the_face_and_exact_outside_of_it() -> None:
     alpha = np.random.default_rng(0).integers(0, 256, (80, 80), dtype=np.uint8)
-    after = covered(alpha, [Detections("face", np.array([[20, 20, 40, 40]]), np.array([0.9]))])
+    after = covered(alpha, list(regions(Detections("face", np.array([[20, 20, 40, 40]]), np.array([0.9])))))
     assert (after[22:38, 22:38] != alpha[22:38, 22:38]).mean() > 0.9
     assert np.array_equal(after[:, 60:], alpha[:, 60:])
 
