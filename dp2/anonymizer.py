@@ -235,32 +235,42 @@ class Anonymizer:
             yield _result(frame, found, choice.keep, result)
 
 
-def load_anonymizer(config: str | os.PathLike[str], *overrides: str, **settings: Any) -> Anonymizer:
+def load_anonymizer(
+    config: str | os.PathLike[str], *overrides: str, download: bool = False, **settings: Any
+) -> Anonymizer:
     """Build an anonymizer from a config given by path or name.
 
     Args:
         config: e.g. "face_blur" or "my/config.py".
         overrides: e.g. "detector.score_threshold=0.5".
+        download: fetch missing checkpoints that have a known checksum; without it the network is never used.
         settings: top-level keys of the config, e.g. `seed=1`, `device="cuda"`.
 
     Raises:
         ConfigError: no such config or key, or it builds no anonymizer.
-        MissingWeights: a checkpoint that it needs is not here.
+        MissingWeights: a checkpoint that it needs is not here, or may not be fetched.
+        DownloadError, ChecksumMismatch: it cannot be fetched.
     """
     from dp2.config import load_config, set_key
 
     tree = load_config(config, overrides)
     for key, value in settings.items():
         set_key(tree, key, value)
+    if download:
+        from dp2.weights.obtain import fetch_needed
+        from dp2.weights.store import Store
+
+        fetch_needed(tree, Store())
     return build_anonymizer(tree, str(config))
 
 
-def build_anonymizer(tree: DictConfig, name: str) -> Anonymizer:
+def build_anonymizer(tree: DictConfig, name: str, *, detections_given: bool = False) -> Anonymizer:
     """Build the anonymizer of a loaded config.
 
     Args:
         tree: what `dp2.config.load_config` gave.
         name: of the config, for messages.
+        detections_given: the detector will not be asked, so that its checkpoints may be missing.
 
     Raises:
         ConfigError: it builds no anonymizer.
@@ -271,10 +281,23 @@ def build_anonymizer(tree: DictConfig, name: str) -> Anonymizer:
 
     if "anonymizer" not in tree:
         raise ConfigError(f"{name} defines no `anonymizer`.")
+    if detections_given:
+        _do_without_detector(tree)
     anonymizer = build(tree.anonymizer)
     if not isinstance(anonymizer, Anonymizer):
         raise ConfigError(f"`anonymizer` in {name} is a {type(anonymizer).__name__}, not an Anonymizer.")
     return anonymizer
+
+
+def _do_without_detector(tree: DictConfig) -> None:
+    """Put another in the place of a detector whose checkpoints are not here."""
+    from dp2.config import build
+    from dp2.errors import MissingWeights
+
+    try:
+        build(tree.anonymizer.get("detector"))
+    except MissingWeights:
+        tree.anonymizer.detector = {"_target_": "dp2.detect.given.GivenDetections"}
 
 
 def _step(fps: float) -> Fraction:

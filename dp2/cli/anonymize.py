@@ -80,6 +80,7 @@ _RUN = "Running"
         help="auto, openvino, openvino-bf16, openvino-int8, onnxruntime (onnxrt), opencv.  [default: auto]")
 @option(_RUN, "--execution-provider", "--ep", "provider", metavar="NAME", help="ONNX Runtime's execution provider.")
 @option(_RUN, "--batch-size", type=click.IntRange(1), help="Frames and regions processed together.")
+@option(_RUN, "--offline", is_flag=True, help="Never fetch checkpoints, as DP2_OFFLINE=1.")
 @click.version_option(__version__, prog_name="dp2")
 def anonymize(**options: Any) -> None:
     """Find the people in photos, folders, videos or a camera and make them unrecognisable.

