@@ -96,3 +96,19 @@ class DatasetError(Dp2Error):
 
 class TrainingError(Dp2Error):
     """A training run cannot start, go on, or came to values that are not finite."""
+
+
+class JobError(Dp2Error):
+    """A job of the server did not end well; the message may be shown to whoever asked for it."""
+
+
+class JobCancelled(JobError):
+    """Nobody wants the result of a job any more."""
+
+
+class JobTimeout(JobError):
+    """A job took longer than it may."""
+
+
+class WorkerDied(JobError):
+    """The process that worked on a job is gone: killed, crashed, or out of memory."""
