@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from dp2 import pictures
 from dp2.compose.paint import Outcome, Painted, paint
 from dp2.errors import DetectionError, Dp2Error, UsageError
+from dp2.face_detectors import use_face_detector
 from dp2.pipeline import Prefetch, batched
 from dp2.result import Result
 from dp2.stages import Chooser, Detector, StreamChooser, StreamTracker, Synthesizer, Tracker
@@ -236,13 +237,18 @@ class Anonymizer:
 
 
 def load_anonymizer(
-    config: str | os.PathLike[str], *overrides: str, download: bool = False, **settings: Any
+    config: str | os.PathLike[str],
+    *overrides: str,
+    detector: str | None = None,
+    download: bool = False,
+    **settings: Any,
 ) -> Anonymizer:
     """Build an anonymizer from a config given by path or name.
 
     Args:
         config: e.g. "face_blur" or "my/config.py".
         overrides: e.g. "detector.score_threshold=0.5".
+        detector: another face detector than the config's, e.g. "dsfd"; see `dp2.face_detectors`.
         download: fetch missing checkpoints that have a known checksum; without it the network is never used.
         settings: top-level keys of the config, e.g. `seed=1`, `device="cuda"`.
 
@@ -251,9 +257,13 @@ def load_anonymizer(
         MissingWeights: a checkpoint that it needs is not here, or may not be fetched.
         DownloadError, ChecksumMismatch: it cannot be fetched.
     """
-    from dp2.config import load_config, set_key
+    from dp2.config import apply_override, load_config, set_key
 
-    tree = load_config(config, overrides)
+    tree = load_config(config)
+    if detector is not None:
+        use_face_detector(tree, detector)
+    for override in overrides:
+        apply_override(tree, override)
     for key, value in settings.items():
         set_key(tree, key, value)
     if download:
@@ -281,6 +291,9 @@ def build_anonymizer(tree: DictConfig, name: str, *, detections_given: bool = Fa
 
     if "anonymizer" not in tree:
         raise ConfigError(f"{name} defines no `anonymizer`.")
+    named = tree.anonymizer.get("detector")
+    if isinstance(named, str):
+        raise ConfigError(f"detector={named}: a detector is a call, not a name; for faces: --detector {named}")
     if detections_given:
         _do_without_detector(tree)
     anonymizer = build(tree.anonymizer)

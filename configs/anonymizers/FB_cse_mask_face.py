@@ -1,11 +1,11 @@
 """Bodies (Mask R-CNN, DensePose CSE) and faces (DSFD), replaced by DeepPrivacy2's generators; vehicles in a mosaic."""
 
 from dp2.config import L
-from dp2.detect.dsfd import DSFD
 from dp2.detect.multi_modal import MultiModal
 from dp2.synthesize.fills import Mosaic
 from dp2.synthesize.redact import Redaction
 
+from ._face import dsfd as _dsfd
 from ._full_body import surface_detector
 from .face import synthesizer as face_synthesizer
 from .FB_cse_mask import (
@@ -23,7 +23,7 @@ from .FB_cse_mask import (
 
 surface_detector.masks.kinds = ["vehicle", "person"]
 detector = L(MultiModal)(
-    faces=L(DSFD)(score_threshold=0.3, device="${device}", weights="dsfd"),
+    faces=_dsfd,
     bodies=surface_detector,
 )
 del surface_detector

@@ -1,14 +1,14 @@
 """Faces (DSFD) with keypoints (Keypoint R-CNN), replaced by DeepPrivacy1's generator at 128x128."""
 
 from dp2.config import L
-from dp2.detect.dsfd import DSFD
 from dp2.detect.face_keypoints import FaceKeypoints
 from dp2.detect.person_keypoints import PersonKeypoints
 
+from ._face import dsfd as _dsfd
 from .face_fdf128 import anonymizer, batch_size, device, fallback, seed, synthesizer, tracker
 
 detector = L(FaceKeypoints)(
-    faces=L(DSFD)(score_threshold=0.3, device="${device}", weights="dsfd"),
+    faces=_dsfd,
     people=L(PersonKeypoints)(score_threshold=0.3, device="${device}", weights="torchvision/keypoint_rcnn"),
 )
 synthesizer.generator = "configs/fdf/deep_privacy1.py"

@@ -1,11 +1,11 @@
-"""Faces, replaced by DeepPrivacy2's generator at 256x256."""
+"""Faces (DSFD), replaced by DeepPrivacy2's generator at 256x256."""
 
 from dp2.config import L
 from dp2.synthesize.crops import FaceCrop
 from dp2.synthesize.inpaint import Inpainter
 
-from ._face import centerface as detector  # until DSFD comes
-from .face_blur import anonymizer, batch_size, device, engine, fallback, seed, tracker
+from ._face import dsfd as detector
+from .face_blur import anonymizer, batch_size, device, fallback, seed, tracker
 
 synthesizer = L(Inpainter)(
     generator="configs/fdf/stylegan.py",

@@ -33,6 +33,8 @@ _RUN = "Running"
         help="Scale down so that no side is longer.")
 @option(_WHAT, "--max-pixels", type=click.IntRange(1), default=300_000_000, show_default=True,
         help="Refuse larger pictures (decompression bombs).")
+@option(_FIND, "--detector", metavar="NAME",
+        help="For faces: dsfd, retinaface, retinaface_mobilenet, yunet, centerface, mtcnn.  [default: the config's]")
 @option(_FIND, "--detection-score-threshold", "--dst", "--thresh", "threshold", type=click.FloatRange(0, 1),
         help="Detection threshold, for all detectors.")
 @option(_FIND, "--scale", "-s", metavar="WxH|FACTOR|auto", help="Size at which frames are searched.")

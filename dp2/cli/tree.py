@@ -9,6 +9,7 @@ from dp2.cli.adjust import MULTISCALE, nodes, redact_with, set_everywhere
 from dp2.cli.inputs import Request
 from dp2.config import load_config
 from dp2.errors import UsageError
+from dp2.face_detectors import use_face_detector
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -43,6 +44,8 @@ def config_tree(request: Request, options: Mapping[str, Any]) -> DictConfig:
     from dp2.config import apply_override
 
     tree = load_config(request.config)
+    if options["detector"] is not None:
+        use_face_detector(tree, options["detector"])
     for option, key, shown in _KEYS:
         if options[option] is not None:
             set_everywhere(tree, key, _NAMES.get(options[option], options[option]), shown)

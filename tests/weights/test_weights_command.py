@@ -49,8 +49,8 @@ def test_needs_are_found_in_the_tree_and_in_referred_configs(config):
     assert weights_of(config) == ("facenet/casia_webface", "facenet/vggface2")
 
 
-def test_face_needs_its_generator():
-    assert weights_of("face") == ("fdf/stylegan",)
+def test_face_needs_its_detector_and_its_generator():
+    assert weights_of("face") == ("dsfd", "fdf/stylegan")
     assert "face" not in ready_anonymizers(lambda _: None)
     assert "face" in ready_anonymizers(lambda _: Path("here"))
 
