@@ -1,0 +1,130 @@
+"""Embeddings tell people apart, and are those of the published networks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from dp2.detect.centerface import CenterFace
+from dp2.errors import CheckpointMismatch, MissingWeights
+from dp2.face_embedding import FaceNet, MobileFaceNet
+from dp2.models.inception_resnet_v1 import InceptionResnetV1
+
+
+@pytest.fixture(scope="module")
+def embedder(shared_data: Path) -> MobileFaceNet:
+    return MobileFaceNet(device="cpu", weights=str(shared_data / "weights" / "mobilefacenet_068.ckpt"))
+
+
+def read(path: Path) -> np.ndarray:
+    return np.asarray(Image.open(path).convert("RGB"))
+
+
+def faces(image: np.ndarray) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
+    ((found,),) = CenterFace(score_threshold=0.5)([image])
+    return [image] * len(found), found.boxes, found.keypoints[:, :, :2]
+
+
+def test_nineteen_people_are_nineteen_people(embedder: MobileFaceNet, shared_data: Path) -> None:
+    images, boxes, points = faces(read(shared_data / "images" / "regjeringen.jpg"))
+    vectors = embedder(images, boxes, points)
+    alike = vectors @ vectors.T
+    assert vectors.shape == (19, 128)
+    assert vectors.dtype == np.float32
+    assert np.allclose(np.diag(alike), 1, atol=1e-5)
+    assert (alike[~np.eye(19, dtype=bool)] < embedder.same_person).all()
+
+
+def test_a_face_stays_itself_when_turned_darkened_and_shrunk(embedder: MobileFaceNet, shared_data: Path) -> None:
+    image = Image.open(shared_data / "images" / "regjeringen.jpg").convert("RGB")
+    original = faces(np.asarray(image))
+    changed = faces(
+        (np.asarray(image.rotate(7).resize((image.width * 3 // 4, image.height * 3 // 4))) * 0.7).astype("u1")
+    )
+    alike = embedder(*changed) @ embedder(*original).T
+    assert len(alike) == 19
+    assert (alike.max(axis=1) > embedder.same_person).mean() > 0.9
+    assert len(set(alike.argmax(axis=1))) == 19
+
+
+def test_without_landmarks_the_box_will_do(embedder: MobileFaceNet, shared_data: Path) -> None:
+    images, boxes, points = faces(read(shared_data / "images" / "regjeringen.jpg"))
+    sure = embedder(images, boxes, points)
+    for guess in (None, np.full_like(points, np.nan)):
+        assert ((embedder(images, boxes, guess) @ sure.T).argmax(axis=1) == np.arange(19)).all()
+
+
+def test_a_batch_equals_faces_one_by_one(embedder: MobileFaceNet, astronaut: np.ndarray, hopper: np.ndarray) -> None:
+    boxes = np.array([[175, 60, 275, 190], [200, 80, 330, 260]], np.float32)
+    together = embedder([astronaut, hopper], boxes)
+    alone = [embedder([image], box[None])[0] for image, box in zip((astronaut, hopper), boxes, strict=True)]
+    assert np.allclose(together, alone, atol=1e-5)
+    assert embedder([], np.zeros((0, 4), np.float32)).shape == (0, 128)
+
+
+@pytest.mark.parametrize(
+    ("boxes", "points"),
+    [
+        (np.zeros((2, 4)), None),
+        (np.zeros((1, 4)), None),
+        ([[0, 0, np.nan, 9]], None),
+        ([[0, 0, 9, 9]], np.zeros((1, 4, 2))),
+    ],
+)
+def test_what_does_not_fit_is_refused(embedder: MobileFaceNet, scene: np.ndarray, boxes, points) -> None:
+    with pytest.raises(ValueError, match=r"boxes|landmarks"):
+        embedder([scene], np.asarray(boxes, np.float32), points)
+
+
+def random_weights(path: Path) -> dict[str, torch.Tensor]:
+    """FaceNet's layout with the published file's extra classifier."""
+    torch.manual_seed(0)
+    network = InceptionResnetV1()
+    for name, value in network.state_dict().items():
+        if name.endswith("running_var"):
+            value.uniform_(0.5, 1.5)
+        elif name.endswith(("running_mean", "bn.bias")):
+            value.normal_(0, 0.2)
+    state = network.state_dict() | {"logits.weight": torch.zeros(7, 512), "logits.bias": torch.zeros(7)}
+    torch.save(state, path)
+    return state
+
+
+@pytest.fixture(scope="module")
+def facenet_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("facenet") / "facenet.pt"
+    random_weights(path)
+    return path
+
+
+def test_facenet_equals_facenet_pytorch(facenet_file: Path, astronaut: np.ndarray) -> None:
+    theirs = pytest.importorskip("facenet_pytorch")
+    from facenet_pytorch.models.utils.detect_face import extract_face
+
+    peer = theirs.InceptionResnetV1(pretrained=None, classify=False).eval()
+    state = torch.load(facenet_file, weights_only=True)
+    peer.load_state_dict({key: value for key, value in state.items() if not key.startswith("logits")})
+    box = np.array([175, 60, 275, 190], np.float32)
+    with torch.no_grad():
+        face = (extract_face(astronaut, box, 160, 14)[None] - 127.5) / 128
+        expected = torch.nn.functional.normalize(peer(face) + peer(face.flip(3)))
+    ours = FaceNet(device="cpu", weights=str(facenet_file))([astronaut], box[None])
+    assert ours.shape == (1, 512)
+    assert float(ours[0] @ expected[0].numpy()) > 1 - 1e-5
+
+
+def test_another_networks_file_is_refused(shared_data: Path, scene: np.ndarray) -> None:
+    wrong = FaceNet(device="cpu", weights=str(shared_data / "weights" / "mobilefacenet_068.ckpt"))
+    with pytest.raises(CheckpointMismatch, match="InceptionResnetV1"):
+        wrong([scene], np.array([[0, 0, 50, 50]], np.float32))
+
+
+def test_absent_weights_are_told_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("DP2_HOME", str(tmp_path))
+    monkeypatch.delenv("DP2_WEIGHTS", raising=False)
+    with pytest.raises(MissingWeights, match="dp2 weights fetch facenet/vggface2"):
+        FaceNet()
