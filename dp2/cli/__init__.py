@@ -12,6 +12,7 @@ _COMMANDS = {  # name: (module, attribute, help)
     "anonymize": ("anonymize", "anonymize", "Make the people in photos, folders, videos or a camera unrecognisable."),
     "configs": ("configs", "configs", "List the anonymizers that come with dp2."),
     "export": ("export", "export", "Write a generator as ONNX."),
+    "train": ("train", "train", "Train the generator of a config."),
     "weights": ("weights", "weights", "List, fetch, verify and import checkpoints."),
 }
 

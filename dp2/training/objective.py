@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -55,3 +55,11 @@ class Objective(Protocol):
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from there."""
+
+
+@runtime_checkable
+class Paints(Protocol):
+    """An objective whose generators can be shown on sheets."""
+
+    def paint(self, generator: nn.Module, batch: Batch, chance: torch.Generator) -> Tensor:
+        """(N, 3, H, W) in about [-1, 1]: holes filled by a generator like its own, with latents drawn from `chance`."""

@@ -1,0 +1,197 @@
+"""Checkpoints: a folder a step, which becomes visible only when it is whole.
+
+    step-000012000/
+        generator.safetensors   the averaged generator, as `weights` of a config takes it
+        state.safetensors       every other tensor
+        state.json              how they belong together; counters, rates, the config that was trained
+
+What a killed run leaves half-written has another name; it is never read and is removed at the next start.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from dp2.errors import OutputError, TrainingError, UnreadableCheckpoint
+from dp2.training.nested import flattened, restored
+from dp2.training.state import State
+
+GENERATOR = "generator.safetensors"
+_STATE, _NUMBERS, _BEST = "state.safetensors", "state.json", "best"
+_NAME = re.compile(r"step-(\d{9,})")
+_PART = ".part-"
+
+
+@dataclass(frozen=True)
+class Checkpoints:
+    """Those of one run.
+
+    Args:
+        folder: holds them and nothing else; made when the first is written.
+        config: flat `a.b.c` → value of what was trained; kept with each checkpoint and compared at a resume.
+        keep: how many of the latest stay; the best one stays beside them.
+        free: patterns of keys of `config` that may differ at a resume.
+    """
+
+    folder: Path
+    config: Mapping[str, Any] = field(default_factory=dict)
+    keep: int = 3
+    free: tuple[str, ...] = ()
+
+    def steps(self) -> list[int]:
+        """Of the whole ones, rising."""
+        if not self.folder.is_dir():
+            return []
+        names = (_NAME.fullmatch(path.name) for path in self.folder.iterdir())
+        return sorted(int(name[1]) for name in names if name)
+
+    def path(self, step: int) -> Path:
+        """The folder of a step."""
+        return self.folder / f"step-{step:09d}"
+
+    def save(self, state: State, *, best: bool = False) -> Path:
+        """Write the state as it is, then remove what need not be kept.
+
+        Args:
+            best: whether it is the best so far.
+
+        Raises:
+            OutputError: the disk is full or the folder cannot be written to; earlier checkpoints stay.
+        """
+        target = self.path(state.step)
+        part = self.folder / f"{_PART}{secrets.token_hex(6)}"
+        try:
+            part.mkdir(parents=True)
+            self._write(part, state)
+            if target.exists():
+                shutil.rmtree(target)
+            os.replace(part, target)
+            _sync(self.folder)
+            if best:
+                self._mark_best(state.step)
+        except OSError as error:
+            shutil.rmtree(part, ignore_errors=True)
+            raise OutputError(f"{target}: the checkpoint cannot be written ({error.strerror or error}).") from error
+        self._thin()
+        return target
+
+    def restore(self, state: State, step: int | None = None) -> bool:
+        """Go on from the latest checkpoint, or from that of a step.
+
+        Returns:
+            whether there was one.
+
+        Raises:
+            TrainingError: it was trained with another config (the differing keys are named) or other networks.
+            UnreadableCheckpoint: it is damaged.
+        """
+        steps = self.steps()
+        if not steps:
+            return False
+        numbers, tensors, average = self._read(self.path(steps[-1] if step is None else step))
+        self._compare(numbers["config"])
+        try:
+            state.load_state_dict(restored(numbers["state"], tensors), average)
+        except (KeyError, ValueError, RuntimeError) as error:  # as torch reports other keys and shapes
+            raise TrainingError(f"{self.folder}: was written by other networks ({error}); use --fresh.") from error
+        return True
+
+    def clean(self) -> None:
+        """Remove what a killed run left half-written."""
+        if self.folder.is_dir():
+            for path in self.folder.glob(f"{_PART}*"):
+                shutil.rmtree(path)
+
+    def remove_all(self) -> None:
+        """Make room for a run from the start."""
+        self.clean()
+        for step in self.steps():
+            shutil.rmtree(self.path(step))
+        (self.folder / _BEST).unlink(missing_ok=True)
+
+    def best(self) -> int | None:
+        """The step of the best one, by the measure of the run; None = none was measured."""
+        path = self.folder / _BEST
+        return int(path.read_text(encoding="ascii")) if path.is_file() else None
+
+    def _write(self, folder: Path, state: State) -> None:
+        layout, tensors = flattened(state.state_dict())
+        save_file(stored(state.average.network.state_dict()), folder / GENERATOR)
+        save_file(stored(tensors), folder / _STATE)
+        text = json.dumps({"config": dict(self.config), "state": layout}, indent=1)
+        (folder / _NUMBERS).write_text(text, encoding="utf-8")
+        for name in (GENERATOR, _STATE, _NUMBERS, "."):
+            _sync(folder / name)
+
+    def _read(self, folder: Path) -> tuple[dict[str, Any], dict[str, Tensor], dict[str, Tensor]]:
+        try:
+            numbers = json.loads((folder / _NUMBERS).read_text(encoding="utf-8"))
+            return numbers, load_file(folder / _STATE), load_file(folder / GENERATOR)
+        except Exception as error:  # safetensors has an exception type of its own beside OSError and ValueError
+            raise UnreadableCheckpoint(
+                f"{folder}: is damaged ({error}); remove it, and the run goes on from the one before."
+            ) from error
+
+    def _compare(self, earlier: Mapping[str, Any]) -> None:
+        now = json.loads(json.dumps(dict(self.config)))
+        differing = [
+            f"{key} was {earlier.get(key, 'absent')}, is {now.get(key, 'absent')}"
+            for key in sorted({*earlier, *now})
+            if earlier.get(key) != now.get(key) and not any(fnmatchcase(key, pattern) for pattern in self.free)
+        ]
+        if differing:
+            more = f"; and {len(differing) - 5} more" if len(differing) > 5 else ""
+            raise TrainingError(
+                f"{self.folder}: holds a run of another config: {'; '.join(differing[:5])}{more}. "
+                "Choose another output, or start over with --fresh."
+            )
+
+    def _mark_best(self, step: int) -> None:
+        part = self.folder / f"{_PART}best"
+        part.mkdir(exist_ok=True)
+        (part / _BEST).write_text(str(step), encoding="ascii")
+        _sync(part / _BEST)
+        os.replace(part / _BEST, self.folder / _BEST)
+        part.rmdir()
+
+    def _thin(self) -> None:
+        """Remove all but the latest and the best."""
+        for step in self.steps()[: -self.keep]:
+            if step == self.best():
+                continue
+            doomed = self.folder / f"{_PART}{secrets.token_hex(6)}"  # a name that is not read, before it is half gone
+            os.replace(self.path(step), doomed)
+            shutil.rmtree(doomed)
+
+
+def stored(tensors: Mapping[str, Tensor], dtype: torch.dtype | None = None) -> dict[str, Tensor]:
+    """As safetensors takes them: on the CPU, each with memory of its own; floating ones as `dtype` where given."""
+    found = {}
+    for name, tensor in tensors.items():
+        target = dtype if dtype is not None and tensor.is_floating_point() else tensor.dtype
+        found[name] = tensor.detach().to("cpu", target).clone(memory_format=torch.contiguous_format)
+    return found
+
+
+def _sync(path: Path) -> None:
+    """To the disk; folders too where the system can."""
+    if path.is_dir() and os.name == "nt":
+        return
+    handle = os.open(path, os.O_RDWR if path.is_file() else os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

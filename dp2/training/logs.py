@@ -1,0 +1,128 @@
+"""Where a run's numbers go: lines of JSON always, TensorBoard and wandb where asked for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from dp2.errors import TrainingError
+from dp2.sink.atomic import atomic_path
+
+
+class Log(Protocol):
+    """Takes numbers and sheets."""
+
+    def numbers(self, step: int, images: int, values: Mapping[str, float]) -> None:
+        """Averages over the steps since the last call; "images_per_second" among them."""
+
+    def sheet(self, images: int, path: Path) -> None:
+        """A sheet of samples was written."""
+
+    def close(self) -> None:
+        """Write out what is held back."""
+
+
+OpenLog = Callable[[Path, int], Log]
+"""From a run's folder and the images seen so far to a log that goes on there."""
+
+
+class JsonLines:
+    """`log.jsonl`: an object a line with step, images and the values. A resumed run continues it without a trace.
+
+    Args:
+        folder: of the run.
+        images: entries beyond are of steps that the run lost; they are removed.
+    """
+
+    def __init__(self, folder: Path, images: int) -> None:
+        self.path = folder / "log.jsonl"
+        kept = [line for line in _lines(self.path) if _images(line) <= images]
+        with atomic_path(self.path, overwrite=True) as temporary:
+            temporary.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+
+    def numbers(self, step: int, images: int, values: Mapping[str, float]) -> None:
+        """As in `Log`."""
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"step": step, "images": images, **values}) + "\n")
+
+    def sheet(self, images: int, path: Path) -> None:
+        """Sheets lie beside the log already."""
+
+    def close(self) -> None:
+        """Each line is written at once."""
+
+
+class TensorBoard:
+    """Event files for TensorBoard, which must be installed (`pip install dp2[train]`).
+
+    Raises:
+        TrainingError: it is not installed.
+    """
+
+    def __init__(self, folder: Path, images: int) -> None:
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError as error:
+            raise TrainingError("TensorBoard is not installed; run pip install dp2[train].") from error
+        self._writer: Any = SummaryWriter(str(folder / "tensorboard"), purge_step=images + 1)
+
+    def numbers(self, step: int, images: int, values: Mapping[str, float]) -> None:  # noqa: ARG002
+        """As in `Log`."""
+        for name, value in values.items():
+            self._writer.add_scalar(name, value, images)
+
+    def sheet(self, images: int, path: Path) -> None:
+        """As in `Log`."""
+        import numpy as np
+        from PIL import Image
+
+        with Image.open(path) as picture:
+            self._writer.add_image("samples", np.asarray(picture), images, dataformats="HWC")
+
+    def close(self) -> None:
+        """As in `Log`."""
+        self._writer.close()
+
+
+class Wandb:
+    """Weights & Biases. The only log that leaves the machine (unless WANDB_MODE=offline): it is never on by itself.
+
+    Args:
+        folder, images: as of `OpenLog`.
+        project: there.
+
+    Raises:
+        TrainingError: it is not installed.
+    """
+
+    def __init__(self, folder: Path, images: int, *, project: str = "dp2") -> None:  # noqa: ARG002
+        try:
+            import wandb  # type: ignore[import-not-found, unused-ignore]
+        except ImportError as error:
+            raise TrainingError("wandb is not installed; run pip install dp2[wandb].") from error
+        self._wandb: Any = wandb
+        self._run: Any = wandb.init(project=project, dir=str(folder), id=folder.name, resume="allow")
+
+    def numbers(self, step: int, images: int, values: Mapping[str, float]) -> None:
+        """As in `Log`."""
+        self._run.log({"step": step, "images": images, **values})
+
+    def sheet(self, images: int, path: Path) -> None:
+        """As in `Log`."""
+        self._run.log({"images": images, "samples": self._wandb.Image(str(path))})
+
+    def close(self) -> None:
+        """As in `Log`."""
+        self._run.finish()
+
+
+def _lines(path: Path) -> list[str]:
+    """Whole lines; one cut short by a kill is dropped."""
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    return text.splitlines() if text.endswith("\n") or not text else text.splitlines()[:-1]
+
+
+def _images(line: str) -> int:
+    return int(json.loads(line)["images"])

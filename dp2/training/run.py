@@ -1,0 +1,190 @@
+"""From a config to a run: what the command line, the tests and the benchmark share."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from dp2.config import build, config_roots, find_config, load_config
+from dp2.errors import ConfigError, TrainingError
+from dp2.sink.atomic import atomic_path
+from dp2.training.checkpoint import GENERATOR, Checkpoints, stored
+from dp2.training.distributed import Group, joined
+from dp2.training.logs import Log
+from dp2.training.loop import Ending, fresh_state, sheets_of, train
+from dp2.training.settings import Training
+from dp2.training.stopping import Stop
+
+# What may differ between a run and its continuation: it says where and how, not what is trained.
+_FREE = (
+    "training.images", "training.report*", "training.device", "training.workers", "training.compile",
+    "*.folder", "*.root", "*.path", "*.cache", "weights",
+)  # fmt: skip
+_SECTIONS = ("generator", "discriminator", "data", "training")
+_DTYPES = {"fp32": torch.float32, "fp16": torch.float16}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What a caller asks for.
+
+    Attributes:
+        config: path or name of a config with a `training` section.
+        overrides: `key.path=value`.
+        output: folder of the run; None = `default_output`.
+        fresh: remove what the folder holds of an earlier run; else the run goes on from there.
+        minutes: stop after so long; None = run to the end.
+    """
+
+    config: str
+    overrides: Sequence[str] = ()
+    output: Path | None = None
+    fresh: bool = False
+    minutes: float | None = None
+
+    @property
+    def folder(self) -> Path:
+        """Of the run."""
+        return default_output(self.config) if self.output is None else self.output
+
+
+def default_output(config: str) -> Path:
+    """`outputs/fdf/stylegan` for configs/fdf/stylegan.py; BASE_OUTPUT_DIR stands for `outputs` where it is set."""
+    path = find_config(config)
+    root = next((root for root in config_roots() if path.is_relative_to(root)), path.parent)
+    return Path(os.environ.get("BASE_OUTPUT_DIR", "outputs")) / path.relative_to(root).with_suffix("")
+
+
+def prepared(config: DictConfig, source: str) -> Training:
+    """The training of a config. Initial weights depend on `training.seed` alone.
+
+    Raises:
+        ConfigError: it has no `training` section, or that is no `Training`.
+        DatasetError: its data is not there.
+    """
+    if "training" not in config:
+        raise ConfigError(f"{source} has no `training` section; see configs/training.")
+    seed = OmegaConf.select(config, "training.seed")
+    torch.manual_seed(0 if seed is None else int(seed))
+    training = build(config.training)
+    if not isinstance(training, Training):
+        raise ConfigError(f"`training` of {source} makes a {type(training).__name__}, not a Training.")
+    return training
+
+
+def run(request: Request, logs: Sequence[Log] = ()) -> Ending:
+    """Train as a config says, on all processes that torchrun started.
+
+    Raises:
+        ConfigError, TrainingError, DatasetError, OutputError: see `prepared` and `train`.
+    """
+    config = load_config(request.config, request.overrides)
+    training = prepared(config, request.config)
+    checkpoints = checkpoints_of(training, request.folder, fingerprint(config))
+    with joined(training.device) as group, Stop(request.minutes) as stop:
+        if group.leads:
+            checkpoints.clean()
+            if request.fresh:
+                checkpoints.remove_all()
+                (request.folder / "log.jsonl").unlink(missing_ok=True)
+        group.wait()
+        return train(training, request.folder, checkpoints, group, stop, list(logs) if group.leads else [])
+
+
+def rehearse(request: Request) -> Ending:
+    """One step of everything, in a temporary folder: all phases, a line of the log, a sheet, a save and a load.
+
+    The batch is cut down to four images.
+
+    Raises:
+        TrainingError: what was loaded is not what was saved; and as `run`.
+    """
+    config = load_config(request.config, request.overrides)
+    whole = prepared(config, request.config)
+    training = replace(whole, batch=min(whole.batch, 4), micro_batch=None, compile=False, images=1, workers=0)
+    training = replace(training, report=replace(training.report, sheet_every=1, save_every=1, sheet_rows=2, logs=()))
+    with joined(training.device) as group, Stop() as stop, tempfile.TemporaryDirectory() as folder:
+        checkpoints = checkpoints_of(training, Path(folder), fingerprint(config))
+        ending = train(training, Path(folder), checkpoints, group, stop, [])
+        before = [tensor.clone() for tensor in weights_of(training)]
+        again = fresh_state(replace(training, objective=build(config.training.objective)), group)
+        if group.leads:
+            checkpoints.restore(again)
+            trained = [t for network in again.networks.values() for t in network.state_dict().values()]
+            if not all(torch.equal(a, b) for a, b in zip(before, trained, strict=True)):
+                raise TrainingError("what a checkpoint gave back is not what was saved.")
+            sheets_of(training, Path(folder)).write(again, group)
+        group.wait()
+        return ending
+
+
+def weights_of(training: Training) -> list[torch.Tensor]:
+    """Weights and buffers as they are now."""
+    return [t for network in training.objective.networks.values() for t in network.state_dict().values()]
+
+
+def checkpoints_of(training: Training, folder: Path, config: Mapping[str, Any]) -> Checkpoints:
+    """Those of a run in its folder."""
+    return Checkpoints(folder / "checkpoints", config=config, keep=training.report.keep, free=_FREE)
+
+
+def fingerprint(config: DictConfig) -> dict[str, Any]:
+    """Flat `a.b.c` → value of all that is trained."""
+    tree = OmegaConf.to_container(config, resolve=True)
+    flat: dict[str, Any] = {}
+    for name in _SECTIONS:
+        _flatten(name, tree.get(name), flat)  # type: ignore[union-attr]
+    return flat
+
+
+def export(folder: Path, target: Path, *, dtype: str = "fp32", overwrite: bool = False) -> int:
+    """The averaged generator of a run's best checkpoint, else of its latest, as a file for `weights` of a config.
+
+    Args:
+        folder: of the run.
+        target: a .safetensors file.
+        dtype: fp32, or fp16 for half the size.
+
+    Returns:
+        the step it is from.
+
+    Raises:
+        TrainingError: the folder holds no checkpoint, or no such dtype.
+        OutputError: the target exists or cannot be written.
+    """
+    from safetensors.torch import load_file, save_file
+
+    checkpoints = Checkpoints(folder / "checkpoints")
+    steps = checkpoints.steps()
+    if not steps:
+        raise TrainingError(f"{folder}: holds no checkpoint of a run; train first.")
+    if dtype not in _DTYPES:
+        raise TrainingError(f"a generator is exported as {' or '.join(_DTYPES)}, not {dtype}.")
+    best = checkpoints.best()
+    step = best if best in steps else steps[-1]
+    weights = load_file(checkpoints.path(int(step)) / GENERATOR)
+    with atomic_path(target, overwrite=overwrite) as temporary:
+        save_file(stored(weights, _DTYPES[dtype]), temporary)
+    return int(step)
+
+
+def _flatten(key: str, value: Any, flat: dict[str, Any]) -> None:
+    if isinstance(value, Mapping):
+        for name, below in value.items():
+            _flatten(f"{key}.{name}", below, flat)
+    elif value is None or isinstance(value, bool | int | float | str):
+        flat[key] = value
+    elif isinstance(value, Sequence):
+        flat[key] = [str(item) if not isinstance(item, bool | int | float | str) else item for item in value]
+    else:
+        flat[key] = str(value)
+
+
+__all__ = ["Group", "Request", "default_output", "export", "prepared", "rehearse", "run"]
