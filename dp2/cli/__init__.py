@@ -13,6 +13,7 @@ _COMMANDS = {  # name: (module, attribute, help)
     "configs": ("configs", "configs", "List the anonymizers that come with dp2."),
     "export": ("export", "export", "Write a generator as ONNX."),
     "train": ("train", "train", "Train the generator of a config."),
+    "serve": ("serve", "serve", "Open dp2 in a browser: a page, a queue and a JSON API."),
     "weights": ("weights", "weights", "List, fetch, verify and import checkpoints."),
 }
 
