@@ -250,18 +250,22 @@ def load_anonymizer(
         overrides: e.g. "detector.score_threshold=0.5".
         detector: another face detector than the config's, e.g. "dsfd"; see `dp2.face_detectors`.
         download: fetch missing checkpoints that have a known checksum; without it the network is never used.
-        settings: top-level keys of the config, e.g. `seed=1`, `device="cuda"`.
+        settings: top-level keys of the config, e.g. `seed=1`, `device="cuda"`; and who is left as he is, e.g.
+            `keep=["family/"]`: see `dp2.choose.options.ChoiceOptions`.
 
     Raises:
         ConfigError: no such config or key, or it builds no anonymizer.
         MissingWeights: a checkpoint that it needs is not here, or may not be fetched.
         DownloadError, ChecksumMismatch: it cannot be fetched.
     """
+    from dp2.choose.options import ChoiceOptions, choose_in
     from dp2.config import apply_override, load_config, set_key
 
     tree = load_config(config)
     if detector is not None:
         use_face_detector(tree, detector)
+    choices = [name for name in ChoiceOptions.names() if name in settings and name not in tree]
+    choose_in(tree, ChoiceOptions(**{name: settings.pop(name) for name in choices}))
     for override in overrides:
         apply_override(tree, override)
     for key, value in settings.items():

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 from dp2.anonymizer import Anonymizer, Detect, FrameDetections
 from dp2.detect.sealed import open_sealed, seal
@@ -16,11 +16,14 @@ from dp2.errors import UnreadableMedia
 from dp2.pipeline import BackgroundSink, Prefetch
 from dp2.result import Result, Summary
 from dp2.sink.atomic import atomic_path
-from dp2.stages import Sink
+from dp2.stages import Sink, StreamChooser
+from dp2.study import studied
 from dp2.types import Frame, Image
 
 if TYPE_CHECKING:
     from dp2.sink.encoder import Encoding
+    from dp2.source.animation import AnimationSource
+    from dp2.source.video import VideoSource
 
 View = Callable[[Result], Image]
 Report = Callable[[Result, int | None], None]  # called with each result and the number of frames to expect, if known
@@ -33,6 +36,14 @@ def plain(result: Result) -> Image:
 
 def nothing(_: Result, __: int | None) -> None:
     """For callers who do not follow the progress."""
+
+
+class _Steps(TypedDict, total=False):
+    """Arguments of `Anonymizer.process`."""
+
+    track: bool
+    detect: Detect
+    choose: StreamChooser
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,17 +146,9 @@ def anonymize_video(
         DetectionError, SynthesisError: a frame could not be made safe.
     """
     from dp2.sink.open import open_sink
-    from dp2.source.open import open_source
 
     span = {"start": options.start, "end": options.end}
-    stream = open_source(
-        source,
-        fps=_rate(options),
-        max_res=options.max_res,
-        salvage=options.salvage,
-        max_pixels=options.max_pixels,
-        **span,
-    )
+    stream = _open(source, options)
     sink = open_sink(
         target,
         stream.info,
@@ -157,8 +160,8 @@ def anonymize_video(
     )
     summary = Summary()
     with _writing(sink) as writer:
-        with Prefetch(stream, size=2 * anonymizer.batch_size) as frames, _detect(anonymizer, source, options) as detect:
-            results = anonymizer.process(frames, track=options.track, detect=detect, synthesize=options.synthesize)
+        with _decided(anonymizer, source, options) as steps, Prefetch(stream, size=2 * anonymizer.batch_size) as frames:
+            results = anonymizer.process(frames, synthesize=options.synthesize, **steps)
             for result in results:
                 writer.write(replace(result.frame, image=options.view(result)))
                 _count(result, summary, options, str(source), report, stream.info.frames)
@@ -257,6 +260,35 @@ def _detect(anonymizer: Anonymizer, source: Path, options: Options) -> Iterator[
         with part.open("w", encoding="utf-8") as file:
             yield _recording(anonymizer.detect_frames, DetectionWriter(file))
         seal(part)
+
+
+@contextlib.contextmanager
+def _decided(anonymizer: Anonymizer, source: Path, options: Options) -> Iterator[_Steps]:
+    """How a video is processed: at once, or, if who somebody is shows better in the whole of it, after a study."""
+    with _detect(anonymizer, source, options) as detect:
+        study = None if anonymizer.chooser is None else anonymizer.chooser.study()
+        if study is None:
+            yield {"track": options.track, "detect": detect}
+            return
+        with contextlib.ExitStack() as stack:
+            with Prefetch(_open(source, options), size=2 * anonymizer.batch_size) as frames:
+                seen = studied(anonymizer, frames, study, track=options.track, detect=detect)
+                known, choose = stack.enter_context(seen)
+            yield {"track": False, "detect": known, "choose": choose}
+
+
+def _open(source: Path, options: Options) -> VideoSource | AnimationSource:
+    from dp2.source.open import open_source
+
+    return open_source(
+        source,
+        start=options.start,
+        end=options.end,
+        fps=_rate(options),
+        max_res=options.max_res,
+        salvage=options.salvage,
+        max_pixels=options.max_pixels,
+    )
 
 
 def _rate(options: Options) -> float | Fraction | None:

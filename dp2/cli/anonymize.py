@@ -12,6 +12,7 @@ from dp2.cli.command import GroupedCommand, option
 
 _WHAT = "Input and output"
 _FIND = "Finding people"
+_CHOOSE = "Choosing whom"
 _REPLACE = "Replacing them"
 _VIDEO = "Video"
 _SHOW = "Showing and reporting"
@@ -44,10 +45,30 @@ _RUN = "Running"
         help="Use these (corrected) detections instead of the detector.")
 @option(_FIND, "--save-detections", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE.jsonl",
         help="Write what was acted on, to be corrected and used again.")
+@option(_CHOOSE, "--keep", multiple=True, type=click.Path(path_type=Path), metavar="PICTURES",
+        help="Leave the people shown there as they are: a picture of one person, or a folder of pictures. May be repeated.")
+@option(_CHOOSE, "--only", multiple=True, type=click.Path(path_type=Path), metavar="PICTURES",
+        help="Change only the people shown there, and whoever is not clear enough to tell.")
+@option(_CHOOSE, "--matching", default="mobilefacenet", show_default=True, metavar="NAME",
+        help="How faces are compared: mobilefacenet, de_facer or a config file.")
+@option(_CHOOSE, "--keep-distance", "distance", type=click.FloatRange(0, 2, min_open=True), metavar="NUMBER",
+        help="Up to which two faces are one person's; lower keeps fewer.  [default: that of --matching]")
+@option(_CHOOSE, "--exclude", multiple=True, metavar="ZONE",
+        help="Leave what lies there as it is: x0,y0,x1,y1 or 'x,y x,y x,y …', pixels or (all up to 1) shares of the frame.")
+@option(_CHOOSE, "--include", multiple=True, metavar="ZONE", help="Change only what lies there.")
+@option(_CHOOSE, "--always", multiple=True, metavar="ZONE", help="Cover this in every frame, whatever is found.")
+@option(_CHOOSE, "--no-faces", is_flag=True, help="Leave faces as they are.")
+@option(_CHOOSE, "--no-bodies", is_flag=True, help="Leave bodies as they are.")
+@option(_CHOOSE, "--no-vehicles", is_flag=True, help="Leave vehicles as they are.")
+@option(_CHOOSE, "--no-plates", is_flag=True, help="Leave number plates as they are.")
+@option(_CHOOSE, "--min-size", type=click.FloatRange(min=0), default=0.0, metavar="PIXELS",
+        help="Leave what is smaller as it is.")
 @option(_REPLACE, "--replacewith", type=click.Choice(["blur", "solid", "none", "img", "mosaic"]),
         help="Classic redaction: what to put over people.")
 @option(_REPLACE, "--replaceimg", type=click.Path(exists=True, dir_okay=False), metavar="FILE",
         help="The picture for --replacewith img.")
+@option(_REPLACE, "--replace", type=click.Path(exists=True, file_okay=False), metavar="FOLDER",
+        help="Lay pictures from this folder over faces, one a person; eyes over eyes where they are known.")
 @option(_REPLACE, "--mosaicsize", "--mosaic-size", type=click.IntRange(1), metavar="PIXELS",
         help="Cell size for --replacewith mosaic.  [default: 7x7 cells a face]")
 @option(_REPLACE, "--boxes", is_flag=True, help="Replace whole boxes instead of ellipses.")

