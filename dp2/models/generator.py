@@ -14,6 +14,7 @@ EMBEDDING = "embedding"
 KEYPOINTS = "keypoints"
 JOINT_MAP = "joint_map"
 SILHOUETTE = "silhouette"
+TONE = "tone"
 
 
 class Generator(Protocol):
@@ -22,7 +23,7 @@ class Generator(Protocol):
     Attributes:
         z_channels: length of the latent z.
         resolution: (height, width) in pixels of everything it takes and gives.
-        conditions: which of embedding, keypoints, joint_map its `forward` needs beyond picture and mask.
+        conditions: which of embedding, keypoints, joint_map, silhouette, tone its `forward` needs beyond picture and mask.
     """
 
     z_channels: int
@@ -79,6 +80,7 @@ class Generator(Protocol):
             keypoints: (N, K, 3) float32: x, y as fractions of the crop, and visibility.
             joint_map: (N, 1, H, W): 0 = none, k = limb or joint k.
             silhouette: (N, 1, H, W): 1 = body as segmented, before the hole was widened.
+            tone: (N, 3) in [-1, 1]: coarse mean colour of the hole. Only generators that name it take it.
 
         Returns:
             (N, 3, H, W): `condition` where the mask is 1, generated pixels around [-1, 1] (not clamped) elsewhere.

@@ -51,6 +51,10 @@ class Cropper(Protocol):
     def gives(self) -> tuple[str, ...]:
         """Names of the conditions of its crops."""
 
+    @property
+    def continues(self) -> bool:
+        """Beyond the frame the picture goes on as at its edge; else it is black, as published."""
+
     def box(self, region: Region, height: int, width: int) -> Box | Refusal:
         """The rectangle that `cut` cuts, or why there is none."""
 
@@ -77,6 +81,8 @@ class FaceCrop:
     keypoints: bool = False
     smallest: int = 4
     largest: int = 4096
+
+    continues = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "size", tuple(self.size))
@@ -157,6 +163,7 @@ class BodyCrop:
     silhouette: bool = False
     embedding: str | None = None
     device: str = "auto"
+    continues = False
     _rule: BodyRule = field(init=False, repr=False)
     _vertices: VertexMap | None = field(init=False, repr=False)
 
@@ -253,7 +260,13 @@ def sealed(cropper: Cropper, canvas: Image, crop: Crop) -> Crop:
     left, top, right, bottom = clipped(crop.box, canvas.shape[0], canvas.shape[1])
     view = slice(top - y0, bottom - y0), slice(left - x0, right - x0)
     pixels = np.array(padded(canvas, crop.box))
-    pixels[view] = continued(pixels[view], ~hole_of(crop)[view])
+    known = ~hole_of(crop)
+    if cropper.continues:
+        framed = np.zeros_like(known)
+        framed[view] = known[view]
+        pixels = continued(pixels, framed)
+    else:
+        pixels[view] = continued(pixels[view], known[view])
     return replace(crop, image=cropper.resized(pixels, visible(crop.box, canvas)))
 
 

@@ -1,0 +1,107 @@
+"""Cuts faces for dp2's own generator: a square, an oval hole, a coarse tone and blurred landmarks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dp2.bodies import clipped, padded, whole
+from dp2.errors import UsageError
+from dp2.portraits import GROWN, LANDMARKS, MARGIN, Pose, blurred_landmarks, oval, pose, tone
+from dp2.synthesize.crops import Crop, visible
+from dp2.synthesize.geometry import square
+from dp2.synthesize.resample import resize_face
+from dp2.types import Box, Image, Refusal, Region
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class PortraitCrop:
+    """A square of 1.4 times the longer side around a face box; the hole is an oval a little larger than the box.
+
+    Attributes:
+        size: (height, width) of the generator, equal.
+        grown: the hole's sides in those of the box.
+        smallest, largest: longer sides of face boxes in pixels that are served.
+        most_yaw: how far a head may be turned to the side, see `dp2.portraits.Pose`; beyond, faces come out melted.
+        most_roll: how far it may be tilted, in degrees.
+        surest: weakest score of a face; what hardly is one is not painted as one.
+    """
+
+    size: tuple[int, int] = (128, 128)
+    grown: float = GROWN
+    smallest: int = 8
+    largest: int = 4096
+    most_yaw: float = 0.9
+    most_roll: float = 45.0
+    surest: float = 0.0
+
+    continues = True
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "size", tuple(self.size))
+        if self.size[0] != self.size[1]:
+            raise UsageError(f"a portrait crop is square, not {self.size}.")
+
+    @property
+    def gives(self) -> tuple[str, ...]:
+        """As in `Cropper`."""
+        return ("keypoints", "tone")
+
+    def box(self, region: Region, height: int, width: int) -> Box | Refusal:  # noqa: ARG002
+        """As in `Cropper`."""
+        face = whole(region.box)
+        longest = max(face[2] - face[0], face[3] - face[1])
+        if not self.smallest <= longest <= self.largest:
+            return Refusal(f"a face of {longest} pixels")
+        if region.score < self.surest:
+            return Refusal("a doubtful face")
+        if region.keypoints is None or len(region.keypoints) != LANDMARKS:
+            return Refusal("a face without landmarks")
+        reason = self._turned(pose(region.keypoints[:, :2], region.box))
+        return Refusal(reason) if reason else square(face, MARGIN - 1)
+
+    def _turned(self, found: Pose | None) -> str | None:
+        if found is None:
+            return "landmarks that are no face's"
+        if abs(found.yaw) > self.most_yaw:
+            return "a face in profile"
+        return "a face upside down or lying" if abs(found.roll) > self.most_roll else None
+
+    def cut(self, canvas: Image, region: Region, box: Box) -> Crop:
+        """As in `Cropper`."""
+        if region.keypoints is None:
+            raise UsageError("a portrait crop needs landmarks.")
+        image = self.resized(padded(canvas, box), visible(box, canvas))
+        factor = self.size[0] / (box[2] - box[0])
+        corner = np.array(box[:2], np.float64)
+        hole = oval((region.box - np.tile(corner, 2)) * factor, self.size[0], self.grown)
+        colour = tone(image, hole & self._within(canvas, box))
+        # Chance by identity: on a track the landmarks are moved alike, so that the face does not tremble.
+        points = (region.keypoints[:, :2] - corner) / (box[2] - box[0])
+        landmarks = blurred_landmarks(points, np.random.default_rng(region.identity % 2**63))
+        return Crop(image, ~hole, box, _conditions(landmarks, colour))
+
+    def resized(self, pixels: NDArray[np.generic], visible: tuple[int, int]) -> Image:
+        """As in `Cropper`."""
+        return resize_face(pixels, self.size, visible)
+
+    def _within(self, canvas: Image, box: Box) -> NDArray[np.bool_]:
+        """(h, w): which pixels of the crop lie in the frame."""
+        factor = self.size[0] / (box[2] - box[0])
+        left, top, right, bottom = clipped(box, *canvas.shape[:2])
+        inside = np.zeros(self.size, np.bool_)
+        columns = slice(int((left - box[0]) * factor), int(np.ceil((right - box[0]) * factor)))
+        inside[int((top - box[1]) * factor) : int(np.ceil((bottom - box[1]) * factor)), columns] = True
+        return inside
+
+
+def _conditions(landmarks: NDArray[np.float32], colour: NDArray[np.float32]) -> dict[str, Tensor]:
+    import torch
+
+    return {"keypoints": torch.from_numpy(landmarks), "tone": torch.from_numpy(colour)}

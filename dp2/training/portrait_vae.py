@@ -1,0 +1,266 @@
+"""Training of dp2's own face generator: a conditional autoencoder first, then a weak adversary.
+
+Sources: Kingma and Welling, "Auto-Encoding Variational Bayes" (ICLR 2014), equation 10, and Sohn et al. (NeurIPS
+2015) for the condition; Zhang et al., "The Unreasonable Effectiveness of Deep Features" (CVPR 2018) for losses between
+features; Sauer et al., "Projected GANs Converge Faster" (NeurIPS 2021) for heads on a frozen network; Mescheder et
+al. (ICML 2018) for R1; Shrivastava et al., "Learning from Simulated and Unsupervised Images" (CVPR 2017), section
+2.3, for the pool of earlier pictures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dp2.data.batch import Batch
+from dp2.errors import TrainingError
+from dp2.models.portrait_critics import FrozenFeatures, PortraitDiscriminator, PortraitEncoder, Scores
+from dp2.models.portrait_unet import PortraitUnet, landmark_maps, widened
+from dp2.training.objective import Losses, Phase
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """Of the parts of the loss.
+
+    Attributes:
+        pixels: mean absolute difference in the hole.
+        rim: the same in a band around the hole, where the paste mixes both, as a share of `pixels`.
+        features: mean absolute difference of frozen features.
+        latent: Kullback-Leibler divergence of the encoder's latents from the prior, in nats.
+        adversarial: 0 = no adversary.
+        heads: of the scores on frozen features, as a share of the adversary's own.
+        r1: gamma of the gradient penalty.
+    """
+
+    pixels: float = 4.0
+    rim: float = 0.3
+    features: float = 1.5
+    latent: float = 0.0006
+    adversarial: float = 0.0
+    heads: float = 0.25
+    r1: float = 0.1
+
+
+class PortraitObjective:
+    """Phases of a step: with `weights.adversarial` 0 only the generator's, with reconstruction of the whole batch.
+
+    With an adversary, half of the batch is reconstructed from the encoder's latent, and the other half, painted from
+    random latents, meets only the adversary.
+
+    Args:
+        generator, encoder: what is trained.
+        discriminator: None without an adversary.
+        features: frozen, with its weights loaded.
+        weights: of the losses.
+        alone: steps at the beginning in which only the discriminator learns.
+        r1_every: steps.
+        pool: earlier fakes that the discriminator goes on seeing.
+
+    Raises:
+        TrainingError: an adversary is weighted but there is no discriminator.
+    """
+
+    def __init__(
+        self,
+        *,
+        generator: PortraitUnet,
+        encoder: PortraitEncoder,
+        features: FrozenFeatures,
+        discriminator: PortraitDiscriminator | None = None,
+        weights: Weights | None = None,
+        alone: int = 220,
+        r1_every: int = 16,
+        pool: int = 1024,
+    ) -> None:
+        self._weights = weights or Weights()
+        if self._weights.adversarial and discriminator is None:
+            raise TrainingError("an adversarial weight needs a discriminator; give one in the config.")
+        self._generator, self._encoder, self._discriminator = generator, encoder, discriminator
+        self._features = features.requires_grad_(False).eval()
+        self._alone, self._r1_every = alone, r1_every
+        self._pool = _Pool(pool)
+
+    @property
+    def networks(self) -> Mapping[str, nn.Module]:
+        """As in `Objective`."""
+        networks: dict[str, nn.Module] = {"generator": self._generator, "encoder": self._encoder}
+        if self._weights.adversarial and self._discriminator is not None:
+            networks["discriminator"] = self._discriminator
+        return networks
+
+    def phases(self, step: int) -> Sequence[Phase]:
+        """As in `Objective`."""
+        trained = ("generator", "encoder")
+        if not self._weights.adversarial:
+            return [Phase("generator", trained, self._generator_losses)]
+        phases = [Phase("discriminator", ("discriminator",), self._discriminator_losses)]
+        if step % self._r1_every == 0:
+            phases.append(Phase("r1", ("discriminator",), self._r1_losses))
+        if step >= self._alone:
+            phases.append(Phase("generator", trained, self._generator_losses))
+        return phases
+
+    def state_dict(self) -> dict[str, Any]:
+        """As in `Objective`."""
+        return {"scale": self._features.scale, **(self._pool.state_dict() if self._weights.adversarial else {})}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """As in `Objective`."""
+        self._features.scale.copy_(state["scale"])
+        if self._weights.adversarial:
+            self._pool.load_state_dict(state)
+
+    def _generator_losses(self, batch: Batch, rng: torch.Generator) -> Losses:
+        seen = self._see(batch)
+        half = len(batch) // 2 if self._weights.adversarial else len(batch)
+        mean, log_variance = self._encoder(seen.real[:half], seen.hole[:half], seen.maps[:half])
+        noise = _noise(len(batch), self._generator.z_channels, rng, seen.real)
+        z = torch.cat([mean + noise[:half] * (0.5 * log_variance).exp(), noise[half:]])
+        painted = self._paint(batch, seen, z)
+        pixels = ((painted - seen.real)[:half].abs() * seen.weight[:half]).sum() / (seen.weight[:half].sum() * 3)
+        composed = seen.compose(painted)
+        features = self._features(composed)
+        with torch.no_grad():
+            wanted = self._features(seen.real[:half])
+        perceived = torch.stack(
+            [(got[:half] - want).abs().float().mean() for got, want in zip(features, wanted, strict=True)]
+        ).sum()
+        latent = 0.5 * (mean.square() + log_variance.exp() - log_variance - 1).sum(1).mean()
+        weights = self._weights
+        total = weights.pixels * pixels + weights.features * perceived + weights.latent * latent
+        numbers = {"pixels": pixels, "features": perceived, "latent": latent}
+        if weights.adversarial and self._discriminator is not None:
+            scores = self._discriminator(composed, seen.hole, seen.maps, features[1:])
+            fooled = self._fooled(scores, seen.hole)
+            total = total + weights.adversarial * fooled
+            numbers["adversarial"] = fooled
+        return Losses(total, {name: value.detach() for name, value in numbers.items()})
+
+    def _fooled(self, scores: Scores, hole: Tensor) -> Tensor:
+        own, *heads = scores.patches
+        loss = F.softplus(-scores.whole).mean() + within(F.softplus(-own), hole)
+        return loss - self._weights.heads * torch.stack([within(head, hole) for head in heads]).sum()
+
+    def _discriminator_losses(self, batch: Batch, rng: torch.Generator) -> Losses:
+        if self._discriminator is None:
+            raise TrainingError("there is no discriminator to train.")
+        seen = self._see(batch)
+        half = len(batch) // 2
+        with torch.no_grad():
+            mean, log_variance = self._encoder(seen.real[:half], seen.hole[:half], seen.maps[:half])
+            noise = _noise(len(batch), self._generator.z_channels, rng, seen.real)
+            z = torch.cat([mean + noise[:half] * (0.5 * log_variance).exp(), noise[half:]])
+            fresh = seen.compose(self._paint(batch, seen, z))
+            fake, told = self._pool.mixed(fresh, torch.cat([seen.hole, seen.maps], 1), rng)
+            features = self._features(torch.cat([seen.real, fake]))[1:]
+        told = torch.cat([torch.cat([seen.hole, seen.maps], 1), told])
+        scores = self._discriminator(torch.cat([seen.real, fake]), told[:, :1], told[:, 1:], features)
+        count = len(batch)
+        hole, fake_hole = told[:count, :1], told[count:, :1]
+        own, *heads = scores.patches
+        loss = F.softplus(-scores.whole[:count]).mean() + F.softplus(scores.whole[count:]).mean()
+        loss = loss + within(F.softplus(-own[:count]), hole) + within(F.softplus(own[count:]), fake_hole)
+        hinges = [within(F.relu(1 - h[:count]), hole) + within(F.relu(1 + h[count:]), fake_hole) for h in heads]
+        loss = loss + self._weights.heads * torch.stack(hinges).sum()
+        numbers = {"loss": loss, "real": scores.whole[:count].mean(), "fake": scores.whole[count:].mean()}
+        return Losses(loss, {name: value.detach() for name, value in numbers.items()})
+
+    def _r1_losses(self, batch: Batch, rng: torch.Generator) -> Losses:  # noqa: ARG002  nothing is drawn
+        if self._discriminator is None:
+            raise TrainingError("there is no discriminator to train.")
+        seen = self._see(batch[: max(8, len(batch) // 2)])
+        real = seen.real.detach().requires_grad_()
+        scores = self._discriminator(real, seen.hole, seen.maps)
+        summed = scores.whole.sum() + scores.patches[0].mean((2, 3)).sum()
+        (slope,) = torch.autograd.grad(summed, real, create_graph=True)
+        penalty = slope.float().square().sum((1, 2, 3)).mean()
+        return Losses(penalty * (0.5 * self._weights.r1 * self._r1_every), {"penalty": penalty.detach()})
+
+    def _see(self, batch: Batch) -> _Seen:
+        if batch.keypoints is None or batch.tone is None:
+            raise TrainingError("the portrait objective needs samples with keypoints and tone.")
+        real = batch.real.contiguous(memory_format=torch.channels_last)
+        hole = 1 - batch.keep
+        side = real.shape[-1]
+        rim = widened(hole, side // 16) - hole
+        return _Seen(real, hole, landmark_maps(batch.keypoints, side), hole + self._weights.rim * rim)
+
+    def _paint(self, batch: Batch, seen: _Seen, z: Tensor) -> Tensor:
+        keep = 1 - seen.hole
+        if batch.keypoints is None or batch.tone is None:
+            raise TrainingError("the portrait objective needs samples with keypoints and tone.")
+        w = self._generator.style(z)
+        return self._generator.paint(seen.real * keep, keep, w, batch.keypoints, batch.tone).float()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Seen:
+    """A batch as the losses see it: pictures, holes (1 = hole), landmark maps, weights of the pixels."""
+
+    real: Tensor
+    hole: Tensor
+    maps: Tensor
+    weight: Tensor
+
+    def compose(self, painted: Tensor) -> Tensor:
+        return self.real * (1 - self.hole) + painted * self.hole
+
+
+class _Pool:
+    """Earlier fakes, half of what the discriminator sees: the generator cannot win by running in circles."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._images: Tensor | None = None
+        self._told: Tensor | None = None
+        self._count = 0
+
+    def mixed(self, fake: Tensor, told: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+        """A batch half fresh, half from the pool (once it is half full); takes fresh ones in."""
+        if self._size == 0:
+            return fake, told
+        if self._images is None or self._told is None:
+            self._images = torch.zeros((self._size, *fake.shape[1:]), dtype=torch.bfloat16, device=fake.device)
+            self._told = torch.zeros((self._size, *told.shape[1:]), dtype=torch.bfloat16, device=fake.device)
+        half = len(fake) // 2
+        fresh, fresh_told = fake[-half:], told[-half:]
+        if self._count >= self._size // 2:
+            rows = torch.randint(min(self._count, self._size), (half,), generator=rng, device=rng.device).to(
+                fake.device
+            )
+            quarter = half // 2
+            fake = torch.cat([fake[:quarter], fake[half : half + half - quarter], self._images[rows].to(fake.dtype)])
+            told = torch.cat([told[:quarter], told[half : half + half - quarter], self._told[rows].to(told.dtype)])
+        if self._count >= self._size:
+            places = torch.randint(self._size, (half,), generator=rng, device=rng.device).to(fake.device)
+        else:
+            places = torch.arange(self._count, self._count + half, device=fake.device) % self._size
+        self._images[places], self._told[places] = fresh.bfloat16(), fresh_told.bfloat16()
+        self._count = min(self._count + half, self._size)
+        return fake, told
+
+    def state_dict(self) -> dict[str, Any]:
+        if self._images is None or self._told is None:
+            return {"count": 0}
+        return {"count": self._count, "images": self._images, "told": self._told}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self._count = int(state["count"])
+        if self._count:
+            self._images, self._told = state["images"].clone(), state["told"].clone()
+
+
+def within(scores: Tensor, hole: Tensor) -> Tensor:
+    """() mean of (N, 1, h, w) scores over the (N, 1, H, W) hole."""
+    share = F.interpolate(hole, size=scores.shape[-2:], mode="area")
+    return (scores * share).sum() / share.sum().clamp(min=1e-6)
+
+
+def _noise(count: int, channels: int, rng: torch.Generator, like: Tensor) -> Tensor:
+    return torch.randn(count, channels, generator=rng, device=rng.device).to(like.device)
