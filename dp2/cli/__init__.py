@@ -12,8 +12,12 @@ _COMMANDS = {  # name: (module, attribute, help)
     "anonymize": ("anonymize", "anonymize", "Make the people in photos, folders, videos or a camera unrecognisable."),
     "configs": ("configs", "configs", "List the anonymizers that come with dp2."),
     "export": ("export", "export", "Write a generator as ONNX."),
+    "frames": ("frames", "frames", "A video as a folder of frames, and back."),
     "train": ("train", "train", "Train the generator of a config."),
     "serve": ("serve", "serve", "Open dp2 in a browser: a page, a queue and a JSON API."),
+    "samples": ("samples", "samples", "Paint a sheet of samples with a generator."),
+    "validate": ("validate", "validate", "Measure a generator on its validation data."),
+    "w-centers": ("w_centers", "w_centers", "Make the centres of multi-modal truncation for a generator."),
     "weights": ("weights", "weights", "List, fetch, verify and import checkpoints."),
 }
 

@@ -29,6 +29,7 @@ class GeneratorSource:
         amp: mixed precision; None = where the machine gains.
         engine: one of `ENGINES`.
         compile: use torch.compile.
+        weights: in place of the config's: a name of the registry or a file.
 
     Raises:
         ConfigError: the config defines no generator.
@@ -40,6 +41,7 @@ class GeneratorSource:
     amp: bool | None = None
     engine: str = "torch"
     compile: bool = False
+    weights: str | None = None
     checkpoint: Path = field(init=False)
     _leftovers: tuple[str, ...] = field(init=False, repr=False)
 
@@ -47,9 +49,9 @@ class GeneratorSource:
         if self.engine not in ENGINES:
             raise UsageError(f"a generator's engine is one of {', '.join(ENGINES)}, not {self.engine}.")
         tree = load_config(self.config)
-        if "generator" not in tree or "weights" not in tree:
+        if "generator" not in tree or (self.weights is None and "weights" not in tree):
             raise ConfigError(f"{self.config} defines no `generator` with `weights`.")
-        name = str(tree.weights)
+        name = str(tree.weights if self.weights is None else self.weights)
         self.checkpoint = Store().path(name)
         self._leftovers = entries()[name].leftovers if name in entries() else ()
 
