@@ -28,6 +28,7 @@ from torch import Tensor
 from dp2.errors import OutputError, TrainingError, UnreadableCheckpoint
 from dp2.training.nested import flattened, restored
 from dp2.training.state import State
+from dp2.weights.loading import load_strict
 
 GENERATOR = "generator.safetensors"
 _STATE, _NUMBERS, _BEST = "state.safetensors", "state.json", "best"
@@ -101,7 +102,7 @@ class Checkpoints:
         steps = self.steps()
         if not steps:
             return False
-        numbers, tensors, average = self._read(self.path(steps[-1] if step is None else step))
+        numbers, tensors, average = self.read(self.path(steps[-1] if step is None else step))
         self._compare(numbers["config"])
         try:
             state.load_state_dict(restored(numbers["state"], tensors), average)
@@ -127,6 +128,20 @@ class Checkpoints:
         path = self.folder / _BEST
         return int(path.read_text(encoding="ascii")) if path.is_file() else None
 
+    def read(self, folder: Path) -> tuple[dict[str, Any], dict[str, Tensor], dict[str, Tensor]]:
+        """The parts of a checkpoint's folder: what JSON holds, tensors by their path, the average.
+
+        Raises:
+            UnreadableCheckpoint: it is damaged.
+        """
+        try:
+            numbers = json.loads((folder / _NUMBERS).read_text(encoding="utf-8"))
+            return numbers, load_file(folder / _STATE), load_file(folder / GENERATOR)
+        except Exception as error:  # safetensors has an exception type of its own beside OSError and ValueError
+            raise UnreadableCheckpoint(
+                f"{folder}: is damaged ({error}); remove it, and the run goes on from the one before."
+            ) from error
+
     def _write(self, folder: Path, state: State) -> None:
         layout, tensors = flattened(state.state_dict())
         save_file(stored(state.average.network.state_dict()), folder / GENERATOR)
@@ -135,15 +150,6 @@ class Checkpoints:
         (folder / _NUMBERS).write_text(text, encoding="utf-8")
         for name in (GENERATOR, _STATE, _NUMBERS, "."):
             _sync(folder / name)
-
-    def _read(self, folder: Path) -> tuple[dict[str, Any], dict[str, Tensor], dict[str, Tensor]]:
-        try:
-            numbers = json.loads((folder / _NUMBERS).read_text(encoding="utf-8"))
-            return numbers, load_file(folder / _STATE), load_file(folder / GENERATOR)
-        except Exception as error:  # safetensors has an exception type of its own beside OSError and ValueError
-            raise UnreadableCheckpoint(
-                f"{folder}: is damaged ({error}); remove it, and the run goes on from the one before."
-            ) from error
 
     def _compare(self, earlier: Mapping[str, Any]) -> None:
         now = json.loads(json.dumps(dict(self.config)))
@@ -175,6 +181,30 @@ class Checkpoints:
             doomed = self.folder / f"{_PART}{secrets.token_hex(6)}"  # a name that is not read, before it is half gone
             os.replace(self.path(step), doomed)
             shutil.rmtree(doomed)
+
+
+def initialize(state: State, folder: Path) -> None:
+    """Begin with the weights of an earlier run's latest checkpoint: of its averaged generator, and of each further
+    network that both runs have.
+
+    Args:
+        folder: of that run.
+
+    Raises:
+        TrainingError: it holds no checkpoint.
+        CheckpointMismatch: a network of the same name is another one.
+    """
+    checkpoints = Checkpoints(folder / "checkpoints")
+    steps = checkpoints.steps()
+    if not steps:
+        raise TrainingError(f"{folder}: holds no checkpoint to begin with.")
+    source = checkpoints.path(steps[-1])
+    numbers, tensors, average = checkpoints.read(source)
+    earlier = {**restored(numbers["state"], tensors)["networks"], "generator": average}
+    for name, network in state.networks.items():
+        if name in earlier and network.state_dict():
+            load_strict(network, earlier[name], source=f"{source}, {name}")
+    load_strict(state.average.network, average, source=str(source))
 
 
 def stored(tensors: Mapping[str, Tensor], dtype: torch.dtype | None = None) -> dict[str, Tensor]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from dp2.data.batch import Batch
 from dp2.errors import TrainingError
@@ -52,6 +53,33 @@ class Conditions:
         body = (batch.vertices >= 0)[:, None].float()  # (N, 1, H, W)
         known = self._surface[batch.vertices.clamp(min=0)].permute(0, 3, 1, 2) * body
         return torch.cat([known, body], dim=1)
+
+
+class Painter:
+    """Fills the holes of a batch with a generator; see `dp2.training.objective.Paints`.
+
+    Args:
+        surface: see `Conditions`.
+    """
+
+    def __init__(self, surface: Tensor | None = None) -> None:
+        self._conditions = Conditions(surface)
+
+    def __call__(self, generator: nn.Module, batch: Batch, chance: torch.Generator) -> Tensor:
+        """(N, 3, H, W) in about [-1, 1], with latents drawn from `chance`."""
+        network: Any = generator
+        z = torch.randn(len(batch), network.z_channels, generator=chance, device=batch.image.device)
+        return self.paint(generator, batch, network.style(z))
+
+    def paint(self, generator: nn.Module, batch: Batch, w: Tensor) -> Tensor:
+        """(N, 3, H, W) for given styles."""
+        network: Any = generator
+        image: Tensor = network(batch.real * batch.keep, batch.keep, w=w, **self._conditions(batch, network.conditions))
+        return image
+
+    def embedding(self, batch: Batch) -> Tensor:
+        """(N, E + 1, H, W) of the body's surface."""
+        return self._conditions(batch, (EMBEDDING,))[EMBEDDING]
 
 
 def _joint_map(batch: Batch) -> Tensor | None:

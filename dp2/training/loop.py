@@ -11,7 +11,7 @@ import torch
 
 from dp2.data.batch import Batch
 from dp2.data.loader import Loading, training_batches
-from dp2.training.checkpoint import Checkpoints
+from dp2.training.checkpoint import Checkpoints, initialize
 from dp2.training.distributed import Group
 from dp2.training.ema import ExponentialAverage
 from dp2.training.journal import Journal
@@ -60,7 +60,8 @@ def train(
     """
     settle_backends(group.device)
     state = fresh_state(training, group)
-    checkpoints.restore(state)
+    if not checkpoints.restore(state) and training.initial is not None:
+        initialize(state, Path(training.initial))
     group.share(state.tensors())
     if training.compile:
         for network in state.networks.values():
@@ -155,8 +156,8 @@ def _due(every: int, state: State, training: Training) -> bool:
 
 def _show(sheets: Sheets, state: State, group: Group, logs: list[Log]) -> None:
     path = sheets.write(state, group)
-    for log in logs if path else ():
-        log.sheet(state.images, path)  # type: ignore[arg-type]
+    for log in logs:
+        log.sheet(state.images, path)
 
 
 def _save(training: Training, checkpoints: Checkpoints, state: State, logs: list[Log]) -> None:

@@ -59,7 +59,7 @@ class Objective(Protocol):
 
 @runtime_checkable
 class Paints(Protocol):
-    """An objective whose generators can be shown on sheets."""
+    """An objective whose generators are shown on sheets in a way of their own."""
 
     def paint(self, generator: nn.Module, batch: Batch, chance: torch.Generator) -> Tensor:
         """(N, 3, H, W) in about [-1, 1]: holes filled by a generator like its own, with latents drawn from `chance`."""

@@ -18,7 +18,8 @@ from dp2.sink.atomic import atomic_path
 from dp2.training.checkpoint import GENERATOR, Checkpoints, stored
 from dp2.training.distributed import Group, joined
 from dp2.training.logs import Log
-from dp2.training.loop import Ending, fresh_state, sheets_of, train
+from dp2.training.loop import Ending, fresh_state, train
+from dp2.training.objective import Objective
 from dp2.training.settings import Training
 from dp2.training.stopping import Stop
 
@@ -101,33 +102,38 @@ def run(request: Request, logs: Sequence[Log] = ()) -> Ending:
 def rehearse(request: Request) -> Ending:
     """One step of everything, in a temporary folder: all phases, a line of the log, a sheet, a save and a load.
 
-    The batch is cut down to four images.
+    The batch is cut down to four images a process.
 
     Raises:
         TrainingError: what was loaded is not what was saved; and as `run`.
     """
     config = load_config(request.config, request.overrides)
     whole = prepared(config, request.config)
-    training = replace(whole, batch=min(whole.batch, 4), micro_batch=None, compile=False, images=1, workers=0)
-    training = replace(training, report=replace(training.report, sheet_every=1, save_every=1, sheet_rows=2, logs=()))
-    with joined(training.device) as group, Stop() as stop, tempfile.TemporaryDirectory() as folder:
-        checkpoints = checkpoints_of(training, Path(folder), fingerprint(config))
-        ending = train(training, Path(folder), checkpoints, group, stop, [])
-        before = [tensor.clone() for tensor in weights_of(training)]
+    with joined(whole.device) as group, Stop() as stop, tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        training = _cut_down(whole, group)
+        checkpoints = checkpoints_of(training, folder, fingerprint(config))
+        ending = train(training, folder, checkpoints, group, stop, [])
         again = fresh_state(replace(training, objective=build(config.training.objective)), group)
-        if group.leads:
-            checkpoints.restore(again)
-            trained = [t for network in again.networks.values() for t in network.state_dict().values()]
-            if not all(torch.equal(a, b) for a, b in zip(before, trained, strict=True)):
-                raise TrainingError("what a checkpoint gave back is not what was saved.")
-            sheets_of(training, Path(folder)).write(again, group)
+        if group.leads and not (checkpoints.restore(again) and _alike(training.objective, again.objective)):
+            raise TrainingError("what a checkpoint gave back is not what was saved.")
         group.wait()
         return ending
 
 
-def weights_of(training: Training) -> list[torch.Tensor]:
-    """Weights and buffers as they are now."""
-    return [t for network in training.objective.networks.values() for t in network.state_dict().values()]
+def _cut_down(training: Training, group: Group) -> Training:
+    """The same run of one small step, told of by a sheet."""
+    report = replace(training.report, sheet_every=1, save_every=1, sheet_rows=2, logs=())
+    batch = min(training.batch, 4 * group.world)
+    return replace(
+        training, batch=batch, micro_batch=None, images=1, compile=False, workers=0, initial=None, report=report
+    )
+
+
+def _alike(one: Objective, other: Objective) -> bool:
+    """Whether all weights and buffers are equal."""
+    states = [[t for n in objective.networks.values() for t in n.state_dict().values()] for objective in (one, other)]
+    return all(torch.equal(a, b) for a, b in zip(*states, strict=True))
 
 
 def checkpoints_of(training: Training, folder: Path, config: Mapping[str, Any]) -> Checkpoints:
@@ -185,6 +191,3 @@ def _flatten(key: str, value: Any, flat: dict[str, Any]) -> None:
         flat[key] = [str(item) if not isinstance(item, bool | int | float | str) else item for item in value]
     else:
         flat[key] = str(value)
-
-
-__all__ = ["Group", "Request", "default_output", "export", "prepared", "rehearse", "run"]

@@ -60,7 +60,9 @@ class Training:
         channels_last: memory layout of images and weights; faster on most machines.
         compile: use torch.compile.
         clip: bound on the norm of each network's gradient; None = none.
-        seed: of every chance but the initial weights' (see `dp2.training.run.prepared`).
+        seed: of every chance.
+        initial: folder of an earlier run whose networks, as far as this one has them, are the initial weights; of the
+            generator its average. None = random ones.
         device: "auto", "cpu", "cuda", …
         workers: processes that load data, for each training process.
         report: see `Report`.
@@ -83,6 +85,7 @@ class Training:
     compile: bool = False
     clip: float | None = None
     seed: int = 0
+    initial: str | None = None
     device: str = "auto"
     workers: int = 0
     report: Report = field(default_factory=Report)

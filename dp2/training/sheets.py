@@ -14,6 +14,7 @@ from dp2.data.batch import Batch, Dataset
 from dp2.data.loader import validation_batches
 from dp2.sink.atomic import atomic_path
 from dp2.training.chance import seeded_generator
+from dp2.training.conditions import Painter
 from dp2.training.distributed import Group
 from dp2.training.objective import Paints
 from dp2.training.state import State
@@ -38,11 +39,10 @@ class Sheets:
         self._seed = seed
         self._batch: Batch | None = None
 
-    def write(self, state: State, group: Group) -> Path | None:
-        """The averaged generator's; None where the objective cannot paint."""
+    def write(self, state: State, group: Group) -> Path:
+        """The averaged generator's, as the objective paints, else as `Painter` does."""
         objective = state.objective
-        if not isinstance(objective, Paints):
-            return None
+        paint = objective.paint if isinstance(objective, Paints) else Painter()
         if self._batch is None:
             self._batch = next(validation_batches(self._data, batch_size=self._rows, limit=self._rows, seed=self._seed))
         batch = self._batch.to(group.device)
@@ -50,7 +50,7 @@ class Sheets:
         with torch.inference_mode():
             for number in range(self._latents):
                 chance = seeded_generator(group.device, self._seed, "sheet", number)
-                columns.append(objective.paint(state.average.network, batch, chance).float())
+                columns.append(paint(state.average.network, batch, chance).float())
         path = self._folder / f"images-{state.images:09d}.png"
         with atomic_path(path, overwrite=True) as temporary:
             Image.fromarray(tiled(columns)).save(temporary)

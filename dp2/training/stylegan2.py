@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from dp2.data.batch import Batch
 from dp2.training.augment import Augmentation, Views
-from dp2.training.conditions import Conditions
+from dp2.training.conditions import Painter
 from dp2.training.losses import discriminator_loss, epsilon_penalty, generator_loss, path_lengths, r1_penalty
 from dp2.training.objective import Losses, Phase
 
@@ -74,7 +74,7 @@ class StyleGAN2:
         self._epsilon = epsilon
         self._path_length = path_length
         self._augmentation = augmentation
-        self._conditions = Conditions(surface)
+        self._painter = Painter(surface)
         self._shows_embedding = discriminator_embedding
         self._lengths = _Mean()
 
@@ -103,12 +103,7 @@ class StyleGAN2:
 
     def paint(self, generator: nn.Module, batch: Batch, chance: torch.Generator) -> Tensor:
         """As in `Paints`."""
-        network: Any = generator
-        z = torch.randn(len(batch), network.z_channels, generator=chance, device=batch.image.device)
-        image: Tensor = network(
-            batch.real * batch.keep, batch.keep, w=network.style(z), **self._conditions(batch, network.conditions)
-        )
-        return image
+        return self._painter(generator, batch, chance)
 
     def state_dict(self) -> dict[str, Any]:
         """Nothing: all of it is in the networks' buffers."""
@@ -145,7 +140,7 @@ class StyleGAN2:
         w = self._generator.style(z)
         if hasattr(self._generator, "style_net"):
             self._generator.style_net.update_average(w)
-        loss = generator_loss(self._logits(self._painted(batch, w), batch, chance))
+        loss = generator_loss(self._logits(self._painter.paint(self._generator, batch, w), batch, chance))
         return Losses(loss.mean(), {"loss": loss.detach().mean()})
 
     def _path_length_losses(self, batch: Batch, chance: torch.Generator) -> Losses:
@@ -153,24 +148,20 @@ class StyleGAN2:
         batch = batch[: max(1, len(batch) // settings.shrink)]
         z = torch.randn(len(batch), self._generator.z_channels, generator=chance, device=batch.image.device)
         w = self._generator.style(z)
-        image = self._painted(batch, w)
+        image = self._painter.paint(self._generator, batch, w)
         noise = torch.randn(image.shape, generator=chance, device=image.device)
         lengths = path_lengths(image, w, noise)
         penalty = (lengths - self._lengths.follow(lengths, settings.decay)).square()
         numbers = {"penalty": penalty.detach().mean(), "length": lengths.detach().mean()}
         return Losses(penalty.mean() * settings.weight * settings.interval, numbers)
 
-    def _painted(self, batch: Batch, w: Tensor) -> Tensor:
-        conditions = self._conditions(batch, self._generator.conditions)
-        image: Tensor = self._generator(batch.real * batch.keep, batch.keep, w=w, **conditions)
-        return image
-
     def _logits(self, image: Tensor, batch: Batch, chance: torch.Generator) -> Tensor:
         """(N, 1). R1 regards the picture alone; the condition beside it is given."""
-        extra = self._conditions(batch, ("embedding",))["embedding"] if self._shows_embedding else None
+        extra = self._painter.embedding(batch) if self._shows_embedding else None
         views = Views(image.float(), batch.real * batch.keep, batch.keep, extra)
         if self._augmentation is not None:
-            views = self._augmentation(views, chance)
+            with torch.autocast(image.device.type, enabled=False):  # places of pixels are no halves
+                views = self._augmentation(views, chance)
         given = () if views.extra is None else (views.extra,)
         logits: Tensor = self._discriminator(views.image, views.condition, views.mask, *given)
         return logits

@@ -42,7 +42,21 @@ def train(config: Path, output: Path, *overrides: str, fresh: bool = False) -> i
     return run(Request(config=str(config), overrides=overrides, output=output, fresh=fresh)).step
 
 
-def test_resumed_run_equals_unbroken_one_to_the_last_bit(config: Path, tmp_path: Path) -> None:
+EVERYTHING = """
+training.objective.path_length = L("dp2.training.stylegan2.PathLength")(interval=3)
+training.objective.augmentation = L("dp2.training.augment.AdaptiveAugment")(
+    batch="${training.batch}", interval=1, ramp=16
+)
+training.schedule = L("dp2.training.schedules.WarmupDecay")(images=32, warmup=16, decay=8)
+training.precision = "bf16"
+training.channels_last = True
+training.clip = 10.0
+"""
+
+
+@pytest.mark.parametrize("more", ["", EVERYTHING], ids=["plain", "everything"])
+def test_resumed_run_equals_unbroken_one_to_the_last_bit(config: Path, tmp_path: Path, more: str) -> None:
+    config.write_text(config.read_text() + more)
     assert train(config, tmp_path / "whole") == 4
     assert train(config, tmp_path / "parts", "training.images=8") == 1
     assert train(config, tmp_path / "parts", "training.images=24") == 3
@@ -50,6 +64,15 @@ def test_resumed_run_equals_unbroken_one_to_the_last_bit(config: Path, tmp_path:
     assert difference(weights(tmp_path / "whole", 4), weights(tmp_path / "parts", 4)) == 0
     assert log_of(tmp_path / "whole") == log_of(tmp_path / "parts")
     assert all(abs(value) < 1e4 for line in log_of(tmp_path / "whole") for value in line.values())
+
+
+def test_run_begins_with_the_networks_of_an_earlier_one(config: Path, tmp_path: Path) -> None:
+    train(config, tmp_path / "first")
+    frozen = ["training.images=8", "training.optimizers.generator.lr=0", f"training.initial={tmp_path / 'first'}"]
+    train(config, tmp_path / "second", *frozen)
+    for key, value in load_file(Checkpoints(tmp_path / "first" / "checkpoints").path(4) / GENERATOR).items():
+        if key != "style_net.w_avg":
+            assert torch.equal(weights(tmp_path / "second", 1)[key], value), key
 
 
 def test_seed_decides_the_run(config: Path, tmp_path: Path) -> None:
@@ -73,6 +96,7 @@ def test_checkpoint_of_another_config_is_refused_by_name(config: Path, tmp_path:
 
 
 def test_two_processes_equal_one_with_the_same_batch(config: Path, tmp_path: Path, shell: Shell) -> None:
+    config.write_text(config.read_text() + EVERYTHING.replace("bf16", "fp32"))
     done = shell(config, "-o", tmp_path / "two", processes=2)
     assert done.returncode == 0, done.stderr
     train(config, tmp_path / "one")
