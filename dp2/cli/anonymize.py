@@ -9,6 +9,7 @@ import click
 
 from dp2 import __version__
 from dp2.cli.command import GroupedCommand, option
+from dp2.cli.quality import Quality
 
 _WHAT = "Input and output"
 _FIND = "Finding people"
@@ -28,8 +29,8 @@ _RUN = "Running"
 @option(_WHAT, "--overwrite", is_flag=True, help="Replace outputs that exist. Inputs are never overwritten.")
 @option(_WHAT, "--webcam", is_flag=True, help="Read from the camera, as the input `cam` does.")
 @option(_WHAT, "--keep-metadata", "-m", is_flag=True, help="Keep EXIF, XMP, comments and container tags (no thumbnail).")
-@option(_WHAT, "--quality", type=click.IntRange(1, 100),
-        help="Of JPEG, WebP, AVIF, HEIC.  [default: as the input, else 95]")
+@option(_WHAT, "--quality", type=Quality(),
+        help="Of JPEG, WebP, AVIF, HEIC [default: as the input, else 95]; or how to search: fast, accurate.")
 @option(_WHAT, "--max-res", "--max_res", type=click.IntRange(16), metavar="PIXELS",
         help="Scale down so that no side is longer.")
 @option(_WHAT, "--max-pixels", type=click.IntRange(1), default=300_000_000, show_default=True,
@@ -94,6 +95,7 @@ _RUN = "Running"
 @option(_SHOW, "--visualize", "-v", "--preview", "-p", "preview", is_flag=True, help="Show the result in a window.")
 @option(_SHOW, "--visualize-detection", "--vd", "detections_only", is_flag=True,
         help="Write the originals with detections drawn; nothing is anonymized.")
+@option(_SHOW, "--debug", is_flag=True, help="Folders of frames: write each also with its detections, into OUT/debug.")
 @option(_SHOW, "--draw-scores", is_flag=True, help="Draw scores above the replaced regions.")
 @option(_SHOW, "--legend", is_flag=True, help="Draw the number of regions and the frame rate.")
 @option(_SHOW, "--report-json", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write the summary.")

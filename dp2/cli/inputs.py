@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from dp2.source.folder import Found
 
 DEFAULT_CONFIG = "face_blur"
-IMAGE, VIDEO, ANIMATION, CAMERA = "image", "video", "animation", "camera"
+IMAGE, VIDEO, ANIMATION, CAMERA, FRAMES = "image", "video", "animation", "camera", "frames"
 _STREAMS = ("rtsp://", "rtsps://", "rtmp://", "http://", "https://", "udp://", "tcp://", "srt://", "file://")
 
 
@@ -44,7 +44,7 @@ class Job:
     Attributes:
         source: a file, or a camera or URL.
         target: None only for a camera that is just shown.
-        kind: image, video, animation or camera.
+        kind: image, video, animation, camera, or frames: a folder with the frames of one video.
     """
 
     source: Path | str
@@ -145,6 +145,7 @@ def collect(request: Request) -> Collected:
         UsageError: two outputs of one name, an output that is an input, or a camera without a single output file.
         UnreadableMedia: a folder cannot be listed.
     """
+    from dp2.frame_manifest import is_frame_folder
     from dp2.sink.naming import plan_outputs
 
     cameras = [word for word in request.inputs if is_camera(word)]
@@ -153,6 +154,9 @@ def collect(request: Request) -> Collected:
         if paths or len(cameras) > 1:
             raise UsageError("a camera or stream is anonymized alone; name no other input with it.")
         return Collected([Job(cameras[0], request.output, CAMERA)], [], [], [])
+    folders = [path for path in paths if is_frame_folder(path)]
+    if folders:
+        return Collected([_frames(folders[0], request, alone=len(paths) == 1)], [], [], [])
     found = [item for path in paths for item in _found(path, request.output)]
     usable = [(item, folder) for item, folder in found if item.kind in (IMAGE, VIDEO, ANIMATION)]
     if request.output is not None and any(item.kind in (VIDEO, ANIMATION) for item, _ in usable):
@@ -163,6 +167,13 @@ def collect(request: Request) -> Collected:
     unreadable = [item.path for item, _ in found if item.kind == "unreadable"]
     served = {folder for _, folder in usable}
     return Collected(jobs, others, unreadable, [path for path in paths if path.is_dir() and path not in served])
+
+
+def _frames(folder: Path, request: Request, *, alone: bool) -> Job:
+    if not alone:
+        raise UsageError(f"{folder}: a folder of frames is anonymized alone; name no other input with it.")
+    whole = folder if folder.name not in ("", "..") else folder.resolve()
+    return Job(folder, request.output or whole.with_name(whole.name + request.ending), FRAMES)
 
 
 def _check_container(output: Path) -> None:

@@ -8,18 +8,19 @@ import math
 import signal
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from dp2.cli.inputs import CAMERA, Collected, Job, collect, parse_request
+from dp2.cli.inputs import CAMERA, FRAMES, Collected, Job, collect, parse_request
 from dp2.cli.report import Record, RunReport
 from dp2.errors import Dp2Error, UsageError
 
 if TYPE_CHECKING:
     from dp2.anonymizer import Anonymizer
+    from dp2.batch.frame_folder import FolderOptions
     from dp2.cli.progress import Progress
     from dp2.files import FileReport, Options
 
@@ -50,6 +51,7 @@ def run(options: Mapping[str, Any]) -> int:
     """
     from dp2.anonymizer import build_anonymizer
     from dp2.cli.fetching import fetch_missing
+    from dp2.cli.frame_job import folder_options
     from dp2.cli.progress import Progress
     from dp2.cli.tree import config_tree
 
@@ -62,6 +64,7 @@ def run(options: Mapping[str, Any]) -> int:
     report = RunReport(config=request.config, overrides=request.overrides)
     with contextlib.ExitStack() as stack:
         settings = _settings(options, stack)
+        frames = folder_options(request, options) if inputs.jobs and inputs.jobs[0].kind == FRAMES else None
         given = settings.detections is not None
         fetch_missing(tree, offline=options["offline"], detector=not given)
         anonymizer = build_anonymizer(tree, request.config, detections_given=given)
@@ -76,7 +79,7 @@ def run(options: Mapping[str, Any]) -> int:
             progress.say(f"error: {path}: {reason}.")
             report.records.append(Record(str(path), status="failed", error=reason))
         for job in inputs.jobs:
-            report.records.append(_one(anonymizer, job, settings, progress))
+            report.records.append(_one(anonymizer, job, frames or settings, progress))
     report.seconds = progress.seconds
     if options["report_json"] is not None:
         report.write(options["report_json"])
@@ -87,6 +90,7 @@ def run(options: Mapping[str, Any]) -> int:
 
 def _check(options: Mapping[str, Any], inputs: Collected, config: str) -> None:
     """What can be known to be wrong before any work is done."""
+    from dp2.cli.frame_job import check_frame_options
     from dp2.sink.naming import check_apart
 
     for name in ("start", "end", "fps"):
@@ -100,19 +104,23 @@ def _check(options: Mapping[str, Any], inputs: Collected, config: str) -> None:
     report = options["report_json"]
     if report is not None and report.exists() and not options["overwrite"]:
         raise UsageError(f"{report}: exists already; use --overwrite to replace it.")
+    if any(job.kind == FRAMES for job in inputs.jobs):
+        check_frame_options(options)
+    elif options["debug"]:
+        raise UsageError("--debug: for folders of frames only; see --visualize-detection and --draw-scores.")
     if any(job.kind == CAMERA for job in inputs.jobs):
         given = [shown for name, shown in _FILES_ONLY if options[name] not in (None, False)]
         if given:
             raise UsageError(f"{', '.join(given)}: for files only, not for a camera or stream.")
 
 
-def _one(anonymizer: Anonymizer, job: Job, settings: Options, progress: Progress) -> Record:
+def _one(anonymizer: Anonymizer, job: Job, settings: Options | FolderOptions, progress: Progress) -> Record:
     """One input; what goes wrong with it is said and does not stop the others."""
     began = time.perf_counter()
     record = Record(job.name, None if job.target is None else str(job.target))
     try:
         with progress.job(job) as shown:
-            done = _anonymize(anonymizer, job, settings, shown)
+            done = _anonymize(anonymizer, job, settings, shown, progress.say)
         record.summary, record.notes = done.summary, done.notes
         progress.say(f"{job.name} -> {job.target}: {done.summary}", *(f"{job.name}: {note}" for note in done.notes))
     except Dp2Error as error:
@@ -128,9 +136,14 @@ def _one(anonymizer: Anonymizer, job: Job, settings: Options, progress: Progress
     return record
 
 
-def _anonymize(anonymizer: Anonymizer, job: Job, settings: Options, shown: Any) -> FileReport:
+def _anonymize(
+    anonymizer: Anonymizer, job: Job, settings: Options | FolderOptions, shown: Any, say: Callable[[str], None]
+) -> FileReport:
     from dp2 import files
+    from dp2.batch.frame_folder import FolderOptions, anonymize_frames
 
+    if isinstance(settings, FolderOptions):
+        return anonymize_frames(anonymizer, Path(job.source), Path(str(job.target)), settings, shown, say)
     if job.kind == CAMERA:
         return files.anonymize_camera(anonymizer, str(job.source), job.target, settings, shown)
     if job.target is None:
@@ -160,7 +173,8 @@ def _settings(options: Mapping[str, Any], stack: contextlib.ExitStack) -> Option
         save = DetectionWriter(stack.enter_context(part.open("w", encoding="utf-8")))
     track = options["track"] if options["track"] is not None else stored is None
     return Options(
-        **{name: options[name] for name in ("overwrite", "keep_metadata", "keep_audio", "quality", "max_pixels")},
+        **{name: options[name] for name in ("overwrite", "keep_metadata", "keep_audio", "max_pixels")},
+        quality=options["quality"] if isinstance(options["quality"], int) else None,
         **{name: options[name] for name in ("fps", "max_res", "salvage", "cache")},
         start=start,
         end=end,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from dp2.choose.options import ChoiceOptions, choose_in
 from dp2.cli.adjust import MULTISCALE, nodes, redact_with, set_everywhere
 from dp2.cli.inputs import Request
+from dp2.cli.quality import search_with
 from dp2.config import load_config
 from dp2.errors import UsageError
 from dp2.face_detectors import use_face_detector
@@ -55,6 +56,8 @@ def config_tree(request: Request, options: Mapping[str, Any]) -> DictConfig:
     tree = load_config(request.config)
     if options["detector"] is not None:
         use_face_detector(tree, options["detector"])
+    if isinstance(options["quality"], str):
+        search_with(tree, options["quality"])
     for option, key, shown in _KEYS:
         if options[option] is not None:
             set_everywhere(tree, key, _NAMES.get(options[option], options[option]), shown)

@@ -110,6 +110,19 @@ def probe(path: Path) -> tuple[VideoInfo, Orientation]:
     return info, orientation
 
 
+def audio_codecs(path: Path) -> tuple[str, ...]:
+    """Codecs of the audio streams of any media file.
+
+    Raises:
+        UnreadableMedia: it cannot be opened.
+    """
+    try:
+        with av.open(str(path), metadata_errors="replace") as container:
+            return tuple(s.codec_context.name if s.codec_context else "unknown" for s in container.streams.audio)
+    except (av.FFmpegError, OSError) as error:
+        raise UnreadableMedia(f"{path}: its sound cannot be read ({error.strerror}). Nothing was written.") from error
+
+
 def _video_stream(container: InputContainer, path: Path) -> VideoStream:
     streams = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
     if not streams:

@@ -1,0 +1,69 @@
+"""`--quality`: a number for the encoder of photos, or how thoroughly people are searched for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dp2.cli.adjust import nodes
+from dp2.errors import UsageError
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+FAST, ACCURATE = "fast", "accurate"
+
+# Keys of detectors that trade time for what is found: the first that a detector has is changed. `scales` are passes
+# as factors of the frame's size: half of it takes a fifth of the time, twice of it finds faces of half the size.
+_TRADES: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("scales", {FAST: [0.5], ACCURATE: [2.0, 1.0, 0.5, 0.25]}),
+    ("min_size", {FAST: 2.0, ACCURATE: 0.5}),
+    ("input_size", {FAST: 0.65, ACCURATE: 1.5}),
+    ("scale", {FAST: 0.5, ACCURATE: 2.0}),
+)
+
+
+class Quality(click.ParamType):  # type: ignore[type-arg]  # generic only for the type checker
+    """1-100, or fast or accurate."""
+
+    name = "1-100|fast|accurate"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
+        if value in (FAST, ACCURATE):
+            return str(value)
+        try:
+            number = int(value)
+        except ValueError:
+            number = 0
+        if not 1 <= number <= 100:
+            self.fail(f"{value!r} is neither a number from 1 to 100 nor fast nor accurate.", param, ctx)
+        return number
+
+
+def search_with(tree: DictConfig, quality: str) -> None:
+    """Let the detector search faster or more thoroughly.
+
+    Raises:
+        UsageError: this detector knows no such trade.
+    """
+    detector = tree.get("detector")
+    parts = list(nodes(detector if detector is not None else tree))
+    for key, values in _TRADES:
+        found = [node for node in parts if key in node and _tradeable(node[key])]
+        if found:
+            for node in found:
+                node[key] = _traded(key, node[key], values[quality])
+            return
+    raise UsageError(f"--quality {quality}: this anonymizer's detector searches in one way only.")
+
+
+def _tradeable(value: Any) -> bool:
+    return value == "auto" or not isinstance(value, (str, bool, type(None)))
+
+
+def _traded(key: str, value: Any, trade: Any) -> Any:
+    if key in ("scales", "scale"):
+        return trade
+    whole = round(value * trade)
+    return max(whole, 12) if key == "min_size" else max(32, round(whole / 32) * 32)
