@@ -15,8 +15,8 @@ matching = L(Matching)(
     samples=3,
     interval=0.4,
     min_score=0.5,
-    min_size=32,
+    min_size=28,
     min_frontal=0.4,
-    min_sharpness=0.12,
+    min_sharpness=0.1,
     recheck=False,
 )

@@ -51,9 +51,9 @@ class Matching:
     samples: int = 3
     interval: float = 0.4
     min_score: float = 0.5
-    min_size: float = 32.0
+    min_size: float = 28.0
     min_frontal: float = 0.4
-    min_sharpness: float = 0.12
+    min_sharpness: float = 0.1
     recheck: bool = False
 
     def __post_init__(self) -> None:
