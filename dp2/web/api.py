@@ -198,7 +198,7 @@ def _job(service: Service, session: Session, wanted: JobIn) -> Job:
             "target": str(job.target),
             "preview": str(folder / "preview.jpg"),
             "keep": wanted.keep,
-            "references": [str(reference.source) for reference in references],
+            "references": [[str(reference.source), reference.name] for reference in references],
             "only": wanted.only,
             "keep_audio": wanted.keep_audio,
             "keep_metadata": wanted.keep_metadata,

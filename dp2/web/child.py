@@ -108,11 +108,10 @@ def serve(line: Line, device: str | None) -> None:
 
 def _shown(text: str, arguments: Mapping[str, Any]) -> str:
     """A message without the server's own paths: the user's name of the file in their place."""
-    for key in ("source", "target", "detections", "folder"):
-        path = arguments.get(key)
+    own = [(arguments.get(key), arguments.get("name", "the file")) for key in ("target", "detections", "source")]
+    for path, name in (*own, *arguments.get("references", ())):
         if isinstance(path, str) and path:
-            text = text.replace(path, str(arguments.get("name", "the file")))
-            text = text.replace(str(Path(path).parent) + os.sep, "")
+            text = text.replace(path, str(name)).replace(str(Path(path).parent) + os.sep, "")
     return text
 
 

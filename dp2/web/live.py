@@ -97,11 +97,11 @@ def _job(service: Service, socket: WebSocket, anonymizer: str) -> Job:
     service.check_anonymizer(anonymizer)
     session: Session = service.store.session(str(socket.state.token))
     named = [word for word in socket.query_params.get("references", "").split(",") if word]
-    references = [str(session.find(identity).source) for identity in named]
+    shown = [session.find(identity) for identity in named]
     arguments: dict[str, Any] = {
         "anonymizer": anonymizer,
         "pixels": _PIXELS,
-        "references": references,
+        "references": [[str(media.source), media.name] for media in shown],
         "only": False,
         "keep": [],
     }

@@ -226,7 +226,7 @@ def _chooser(arguments: Arguments, anonymizer: Anonymizer) -> Chooser | None:
     """Who stays: those that were clicked, those that reference faces show, and whom the config keeps anyway."""
     from dp2.web.references import by_references
 
-    others = by_references([Path(path) for path in arguments["references"]], anonymizer, only=arguments["only"])
+    others = by_references([Path(path) for path, _ in arguments["references"]], anonymizer, only=arguments["only"])
     return _clicked(arguments["keep"], others) if arguments["keep"] else others
 
 
