@@ -185,7 +185,7 @@ class _Run:
     def _is_unsearched(self, entry: FrameEntry) -> bool:
         if self._folder.is_found(self._options.search, entry):
             return False
-        return not self._folder.done(entry) or not any(self._folder.is_found(search, entry) for search in PASSES)
+        return not self._folder.written(entry) or not any(self._folder.is_found(search, entry) for search in PASSES)
 
     def _unpainted(self, chunk: str) -> list[int]:
         return [index for index in self._chunks[chunk] if not self._folder.done(self._manifest.frames[index])]

@@ -100,9 +100,13 @@ class WorkFolder:
         """Where the picture with boxes goes."""
         return self.folder / DEBUG / entry.name
 
+    def written(self, entry: FrameEntry) -> bool:
+        """Whether a frame's result is there."""
+        return is_whole_png(self.output(entry))
+
     def done(self, entry: FrameEntry) -> bool:
         """Whether nothing is left to do for a frame."""
-        return is_whole_png(self.output(entry)) and (not self.debug or is_whole_png(self.debug_output(entry)))
+        return self.written(entry) and (not self.debug or is_whole_png(self.debug_output(entry)))
 
     def is_found(self, search: str, entry: FrameEntry) -> bool:
         """Whether a pass has searched a frame."""
