@@ -19,7 +19,7 @@ from dp2.source.sniff import is_image
 from dp2.stages import Detector
 from dp2.synthesize.fills import Blur
 from dp2.synthesize.redact import Redaction
-from dp2.types import FACE, Box, Image, Job, Patch, Reach, Refusal, Region
+from dp2.types import FACE, Box, Detections, Image, Job, Patch, Reach, Refusal, Region
 
 Matrix = NDArray[np.float64]  # (2, 3) from the picture's pixels to the frame's
 
@@ -134,20 +134,28 @@ def load_portrait(path: Path, faces: Detector | None) -> Portrait:
         pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
         alpha = None if alpha is None else cv2.resize(alpha, size, interpolation=cv2.INTER_AREA)
     height, width = pixels.shape[:2]
-    margin = (1 - 1 / _WHOLE) / 2  # a picture in which no face is found is one: it covers hair and chin too
+    found = _surest(pixels, faces)
     eyes: NDArray[np.float32] | None = None
-    face: NDArray[np.float32] = np.array([margin, margin, 1 - margin, 1 - margin], np.float32)
-    face = face * np.array([width, height, width, height], np.float32)
-    found = None if faces is None else next(part for part in faces([pixels])[0] if part.kind == FACE).confirmed
-    if found is not None and len(found):
-        row = int(found.scores.argmax())
-        face = found.boxes[row]
-        eyes = None if found.keypoints is None else found.keypoints[row, :2, :2]
-    if alpha is not None and alpha.min() < 255:
-        cover = alpha.astype(np.float32) / 255
+    if found is None:  # it is a face by itself: it covers hair and chin too
+        margin = (1 - 1 / _WHOLE) / 2
+        face = np.array([margin * width, margin * height, (1 - margin) * width, (1 - margin) * height], np.float32)
     else:
-        cover = _oval(face, height, width) if found is not None and len(found) else np.ones((height, width), np.float32)
+        face = found.boxes[0]
+        eyes = None if found.keypoints is None else found.keypoints[0, :2, :2]
+    cover: NDArray[np.float32] = np.ones((height, width), np.float32)
+    if alpha is not None and alpha.min() < 255:
+        cover = (alpha / np.float32(255)).astype(np.float32)
+    elif found is not None:
+        cover = _oval(face, height, width)
     return Portrait(np.ascontiguousarray(pixels), cover, face, eyes)
+
+
+def _surest(pixels: Image, faces: Detector | None) -> Detections | None:
+    """The row of the surest face in a picture."""
+    if faces is None:
+        return None
+    found = next(part for part in faces([pixels])[0] if part.kind == FACE).confirmed
+    return found[int(found.scores.argmax())] if len(found) else None
 
 
 def placement(portrait: Portrait, region: Region) -> Matrix:
