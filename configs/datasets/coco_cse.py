@@ -1,0 +1,15 @@
+"""COCO-CSE: people at 288x160 with surface embeddings of 16 channels."""
+
+from dp2.config import L
+from dp2.data.folders import dataset_folder
+
+data = {
+    "resolution": [288, 160],
+    "embedding_channels": 16,
+    # The published training mirrors half of the samples: mirror=0.5 with symmetry=… symmetry_smpl_27554.pkl.
+    "train": L("dp2.data.coco_cse.CocoCse")(folder=dataset_folder("coco_cse", "train"), mirror=0.0, symmetry=None),
+    "validation": L("dp2.data.coco_cse.CocoCse")(folder=dataset_folder("coco_cse", "val")),
+    "surface": L("dp2.data.surfaces.load_embed_map")(
+        path=dataset_folder("coco_cse", "train", "embed_map.npy"), normalize=True
+    ),
+}
