@@ -159,7 +159,7 @@ def anonymize_video(
         **span,
     )
     summary = Summary()
-    with _writing(sink) as writer:
+    with writing(sink) as writer:
         with _decided(anonymizer, source, options) as steps, Prefetch(stream, size=2 * anonymizer.batch_size) as frames:
             results = anonymizer.process(frames, synthesize=options.synthesize, **steps)
             for result in results:
@@ -191,7 +191,7 @@ def anonymize_camera(
         writer = None
         if target is not None:
             sink = open_sink(target, camera.info, encoding=options.encoding, overwrite=options.overwrite)
-            writer = stack.enter_context(_writing(sink))
+            writer = stack.enter_context(writing(sink))
         results = anonymizer.process(
             camera, track=options.track, live=True, detect=anonymizer.detect_frames, synthesize=options.synthesize
         )
@@ -204,7 +204,7 @@ def anonymize_camera(
 
 
 @contextlib.contextmanager
-def _writing(sink: Sink) -> Iterator[BackgroundSink]:
+def writing(sink: Sink) -> Iterator[BackgroundSink]:
     """Encodes behind the caller; the file becomes visible if the block ends well, else nothing is left of it."""
     writer = BackgroundSink(sink)
     try:
