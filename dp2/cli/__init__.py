@@ -11,6 +11,7 @@ from dp2 import __version__
 _COMMANDS = {  # name: (module, attribute, help)
     "anonymize": ("anonymize", "anonymize", "Make the people in photos, folders, videos or a camera unrecognisable."),
     "configs": ("configs", "configs", "List the anonymizers that come with dp2."),
+    "dataset": ("dataset", "dataset", "Build training sets from photos and videos, and look at samples."),
     "export": ("export", "export", "Write a generator as ONNX."),
     "frames": ("frames", "frames", "A video as a folder of frames, and back."),
     "train": ("train", "train", "Train the generator of a config."),
@@ -18,6 +19,7 @@ _COMMANDS = {  # name: (module, attribute, help)
     "samples": ("samples", "samples", "Paint a sheet of samples with a generator."),
     "validate": ("validate", "validate", "Measure a generator on its validation data."),
     "w-centers": ("w_centers", "w_centers", "Make the centres of multi-modal truncation for a generator."),
+    "run": ("run_pipeline", "run_pipeline", "Run a PeekingDuck pipeline."),
     "weights": ("weights", "weights", "List, fetch, verify and import checkpoints."),
 }
 
