@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,15 @@ class Ramps:
         mask[:, 8:24, 10:22] = False
         return Sample(torch.from_numpy(image.clip(0, 255).astype(np.uint8)), torch.from_numpy(mask))
 '''
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Networks this small lose by more, above all where several test processes share the processor."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")
