@@ -206,7 +206,8 @@ class _Draw:
 def _mix(maps: Tensor, matrix: Tensor, offset: Tensor, weight: Tensor) -> Tensor:
     """matrix · colour + offset · weight for each pixel of (N, 3, H, W)."""
     mixed: Tensor = torch.einsum("nij,njhw->nihw", matrix.to(maps.dtype), maps)
-    return mixed + offset.to(maps.dtype)[:, :, None, None] * weight
+    mixed += offset.to(maps.dtype)[:, :, None, None] * weight
+    return mixed
 
 
 def _recoloured(views: Views, chance: torch.Generator) -> Views:
