@@ -49,9 +49,11 @@ class Piece:
         first, last: numbers of the frames that it covers.
         whole: it begins where it could first be followed, not because a face before it was somebody else's.
         ended: it is over; `broken`: because a face contradicted it, not because the track could not be followed.
-        count, first_sample, last_sample: number of clear faces, and the frames of the first and last one.
+        count: number of clear faces.
+        first_sure, last_sure: frames of the first and the last one that is not doubtful.
         samples: every `stride`-th of their distances.
         recent: the last ones.
+        elsewhere: (P,) bool: who is known to be another track.
         possible: (P,) bool: who it can still be.
         person: who it is; NOBODY = not known.
     """
@@ -60,32 +62,41 @@ class Piece:
     first: int
     last: int
     whole: bool
-    possible: NDArray[np.bool_]
+    elsewhere: NDArray[np.bool_]
+    possible: NDArray[np.bool_] = field(init=False)
     person: int = NOBODY
     ended: bool = False
     broken: bool = False
     count: int = 0
-    first_sample: int = -1
-    last_sample: int = -1
+    first_sure: int = -1
+    last_sure: int = -1
     samples: list[Distances] = field(default_factory=list)
     recent: deque[Distances] = field(default_factory=lambda: deque(maxlen=_RECENT))
     stride: int = 1
 
+    def __post_init__(self) -> None:
+        self.possible = ~self.elsewhere
+
     @property
     def span(self) -> tuple[int, int]:
         """First and last frame that its person is vouched for: up to the last clear face where it was contradicted."""
-        start = self.first if self.whole else self.first_sample
-        return start, self.last_sample if self.broken else self.last
+        start = self.first if self.whole else self.first_sure
+        return start, self.last_sure if self.broken else self.last
 
     def contradicts(self, distances: Distances, limits: Limits) -> bool:
-        """Whether nobody whom this piece can be looks like this."""
-        return bool((distances[self.possible] > limits.far).all())
+        """Whether nobody whom this piece can be looks like this, or like this and the faces before it together."""
+        if (distances[self.possible] > limits.far).all():
+            return True
+        if len(self.recent) < _RECENT - 1:
+            return False
+        together = np.mean([*list(self.recent)[1 - _RECENT :], distances], axis=0)
+        return bool((together[self.possible] > limits.doubtful).all())
 
     def add(self, number: int, distances: Distances, limits: Limits) -> None:
         """A clear face in frame `number`."""
-        if self.first_sample < 0:
-            self.first_sample = number
-        self.last_sample = number
+        if (distances[self.possible] <= limits.doubtful).any():
+            self.first_sure = number if self.first_sure < 0 else self.first_sure
+            self.last_sure = number
         if self.count % self.stride == 0:
             self.samples.append(distances)
         self.count += 1
@@ -121,8 +132,9 @@ class Piece:
         self.recent.clear()
 
     def is_not(self, person: int, limits: Limits) -> None:
-        """It cannot be this person."""
+        """It cannot be this person, who is elsewhere."""
         self.possible[person] = False
+        self.elsewhere[person] = True
         self.decide(limits)
 
 

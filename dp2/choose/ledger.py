@@ -87,7 +87,7 @@ class Ledger:
         if cut:
             for trail in self._trails.values():
                 if trail.piece.last != self._number:
-                    self._break(trail, self._number)
+                    self._break(trail)
         return due
 
     def note(self, track: int, distances: Distances) -> None:
@@ -97,7 +97,7 @@ class Ledger:
         if piece.count and piece.contradicts(distances, self._limits):
             piece.ended = piece.broken = True
             self._file(trail)
-            piece = trail.piece = self._piece(track, self._number, whole=False)
+            piece = trail.piece = Piece(track, self._number, self._number, False, piece.elsewhere.copy())
         piece.add(self._number, distances, self._limits)
         known = piece.count >= self._limits.samples
         waits = self._interval if piece.person != NOBODY else 2 * self._interval
@@ -133,21 +133,21 @@ class Ledger:
         trail = self._trails.get(track)
         if trail is None:
             seen = (self._time, box)
-            trail = self._trails[track] = Trail(self._piece(track, self._number, whole=True), seen, touching)
+            trail = self._trails[track] = Trail(self._piece(track), seen, touching)
             return trail
         lost = hit and (self._time - trail.seen[0] > _GAP or float(iou(box, trail.seen[1])[0, 0]) < _JUMP)
         if cut or lost or touching != trail.touching:
-            self._break(trail, self._number)
+            self._break(trail)
         trail.touching = touching
         if hit:
             trail.seen = (self._time, box)
         return trail
 
-    def _break(self, trail: Trail, number: int) -> None:
+    def _break(self, trail: Trail) -> None:
         """From this frame on it may be somebody else."""
         trail.piece.ended = True
         self._file(trail)
-        trail.piece = self._piece(trail.piece.track, number, whole=True)
+        trail.piece = self._piece(trail.piece.track)
         trail.due = self._time
 
     def _file(self, trail: Trail) -> None:
@@ -156,8 +156,9 @@ class Ledger:
             trail.piece.condense()
             trail.past.append(trail.piece)
 
-    def _piece(self, track: int, number: int, *, whole: bool) -> Piece:
-        return Piece(track, number, number, whole, np.ones(self._people, bool))
+    def _piece(self, track: int) -> Piece:
+        """Begins in this frame, and nothing is known."""
+        return Piece(track, self._number, self._number, True, np.zeros(self._people, bool))
 
     def _cuts(self, image: Image) -> bool:
         """Whether this frame shows another scene than the one before."""

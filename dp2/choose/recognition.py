@@ -70,7 +70,7 @@ class Recognition:
         pieces: dict[tuple[int, int], Piece] = {}
         for place, part in enumerate(parts):
             for row, distances in self._distances(frame, part, range(len(part))).items():
-                piece = Piece(len(pieces), 0, 0, True, np.ones(self._columns, bool))
+                piece = Piece(len(pieces), 0, 0, True, np.zeros(self._columns, bool))
                 piece.add(0, distances, limits)
                 pieces[place, row] = piece
         settle(list(pieces.values()), limits)
