@@ -55,8 +55,7 @@ def run(options: Mapping[str, Any]) -> int:
     from dp2.cli.progress import Progress
     from dp2.cli.tree import config_tree
 
-    _log_to_stderr()
-    _interrupt_on_termination()
+    prepare_process()
     request = parse_request(options)
     tree = config_tree(request, options)
     inputs = collect(request)
@@ -196,6 +195,12 @@ def _view(options: Mapping[str, Any]) -> Any:
     if options["detections_only"] or options["draw_scores"] or options["legend"]:
         return Overlay(everything=options["detections_only"], scores=options["draw_scores"], legend=options["legend"])
     return files.plain
+
+
+def prepare_process() -> None:
+    """Warnings go to stderr, and being terminated cleans up."""
+    _log_to_stderr()
+    _interrupt_on_termination()
 
 
 def _interrupt_on_termination() -> None:
