@@ -1,7 +1,8 @@
 """Centres of clusters of styles, for multi-modal truncation.
 
-Source: Mokady et al., "Self-Distilled StyleGAN: Towards Generation from Internet Photos" (SIGGRAPH 2022), section 4:
-60,000 random styles are clustered by k-means, and a style is truncated towards the centre of a cluster.
+Sources: Mokady et al., "Self-Distilled StyleGAN: Towards Generation from Internet Photos" (SIGGRAPH 2022) for
+truncation towards the centre of a cluster; there, 60,000 styles are clustered by the looks of their pictures. Clustered
+here are the styles themselves, as in DeepPrivacy2 (tools/compute_cluster_means.py), which makes 512 centres.
 """
 
 from __future__ import annotations
