@@ -6,9 +6,12 @@ import importlib.util
 import io
 import os
 import struct
-from collections.abc import Callable
+import sys
+import types
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -222,3 +225,34 @@ def jpeg_bytes(scene: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(scene).save(buffer, "JPEG", quality=80)
     return buffer.getvalue()
+
+
+class EasyDict(dict):  # type: ignore[type-arg]
+    """The class of the package easydict as pickles name it. It is not installed, so reading must do without."""
+
+
+EasyDict.__module__ = "easydict"
+
+
+def _publish(folder: Path, name: str, state: Mapping[str, Any], centers: Any = None) -> Path:
+    """Write `folder/name` as DeepPrivacy2 publishes: the averaged generator, a training state of a foreign class."""
+    import torch
+
+    layout: dict[str, Any] = {"EMA_generator": dict(state), "generator": {"other": torch.zeros(1)}}
+    if name == "fdf_deep_privacy1.ckpt":  # nested as its predecessor wrote it
+        layout = {"running_average_generator": {"parameters": dict(state)}}
+    if centers is not None:
+        layout["w_centers"] = centers
+    layout["train_state"] = EasyDict(next_log_step=5, total_time=2.5)
+    module = types.ModuleType("easydict")
+    module.EasyDict = EasyDict  # type: ignore[attr-defined]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "easydict", module)
+        torch.save(layout, folder / name)
+    return folder / name
+
+
+@pytest.fixture(scope="session")
+def publish() -> Callable[..., Path]:
+    """`publish(folder, file name, state, centers=None)` writes a checkpoint in the published layout."""
+    return _publish

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from dp2.errors import ConfigError
@@ -76,8 +77,12 @@ def ready_anonymizers(locate: Callable[[str], Path | None]) -> tuple[str, ...]:
     )
 
 
+@cache
 def anonymizer_needs() -> Mapping[str, tuple[str, ...]]:
-    """Anonymizer → checkpoints; a config that cannot be loaded is left out, for it does not work either way."""
+    """Anonymizer → checkpoints, read once a process, for loading all configs takes a second.
+
+    A config that cannot be loaded is left out, for it does not work either way.
+    """
     from dp2.config import config_names, load_config
 
     load = cache(load_config)
@@ -87,7 +92,7 @@ def anonymizer_needs() -> Mapping[str, tuple[str, ...]]:
             needs[name] = weights_in(load_config(name), load=load)
         except ConfigError:
             continue
-    return needs
+    return MappingProxyType(needs)
 
 
 def _built(tree: DictConfig, detector: bool) -> Any:
