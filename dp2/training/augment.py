@@ -206,8 +206,8 @@ class _Draw:
 def _mix(maps: Tensor, matrix: Tensor, offset: Tensor, weight: Tensor) -> Tensor:
     """matrix · colour + offset · weight for each pixel of (N, 3, H, W)."""
     mixed: Tensor = torch.einsum("nij,njhw->nihw", matrix.to(maps.dtype), maps)
-    mixed += offset.to(maps.dtype)[:, :, None, None] * weight
-    return mixed
+    added: Tensor = mixed + offset.to(maps.dtype)[:, :, None, None] * weight
+    return added
 
 
 def _recoloured(views: Views, chance: torch.Generator) -> Views:

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 import torch
 
+from dp2.device import amp_dtype
 from dp2.errors import TrainingError
 
 _TYPES = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+_AUTO = "auto"
 
 
 @dataclass(frozen=True)
@@ -17,7 +19,8 @@ class Precision:
     """Mixed precision by name.
 
     Args:
-        name: fp32, bf16 (range of float32: nothing to scale) or fp16 (losses are scaled, steps that overflow skipped).
+        name: fp32, bf16 (range of float32: nothing to scale), fp16 (losses are scaled, steps that overflow skipped), or
+            auto: what the device gains from.
         device: where the run computes.
 
     Raises:
@@ -28,19 +31,22 @@ class Precision:
     device: torch.device
 
     def __post_init__(self) -> None:
-        if self.name not in _TYPES:
-            raise TrainingError(f"precision is one of {', '.join(_TYPES)}, not {self.name}.")
+        if self.name not in (*_TYPES, _AUTO):
+            raise TrainingError(f"precision is one of {', '.join(_TYPES)}, {_AUTO}, not {self.name}.")
+
+    @property
+    def dtype(self) -> torch.dtype | None:
+        """Of convolutions and products; None = float32."""
+        return amp_dtype(self.device, None) if self.name == _AUTO else _TYPES[self.name]
 
     def autocast(self) -> AbstractContextManager[None]:
         """Around a forward pass."""
-        dtype = _TYPES[self.name]
-        return nullcontext() if dtype is None else torch.autocast(self.device.type, dtype)
+        return nullcontext() if self.dtype is None else torch.autocast(self.device.type, self.dtype)
 
     def scaler(self) -> torch.amp.GradScaler:
         """Of one phase. It does nothing except in fp16."""
-        return torch.amp.GradScaler(
-            self.device.type, enabled=self.name == "fp16", growth_factor=4.0, growth_interval=100
-        )
+        half = self.dtype == torch.float16
+        return torch.amp.GradScaler(self.device.type, enabled=half, growth_factor=4.0, growth_interval=100)
 
 
 def settle_backends(device: torch.device) -> None:

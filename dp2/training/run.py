@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,6 +12,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from dp2.config import build, config_roots, find_config, load_config
+from dp2.data.folders import output_folder
 from dp2.errors import ConfigError, TrainingError
 from dp2.sink.atomic import atomic_path
 from dp2.training.checkpoint import GENERATOR, Checkpoints, stored
@@ -60,7 +60,7 @@ def default_output(config: str) -> Path:
     """`outputs/fdf/stylegan` for configs/fdf/stylegan.py; BASE_OUTPUT_DIR stands for `outputs` where it is set."""
     path = find_config(config)
     root = next((root for root in config_roots() if path.is_relative_to(root)), path.parent)
-    return Path(os.environ.get("BASE_OUTPUT_DIR", "outputs")) / path.relative_to(root).with_suffix("")
+    return Path(output_folder(str(path.relative_to(root).with_suffix(""))))
 
 
 def prepared(config: DictConfig, source: str) -> Training:

@@ -56,7 +56,7 @@ class Training:
         ema_half_life: of the generator's average, in images; None = 10 000 for a batch of 32, in proportion (as
             published).
         ema_rampup: see `ExponentialAverage`.
-        precision: fp32, bf16 or fp16.
+        precision: fp32, bf16, fp16 or auto.
         channels_last: memory layout of images and weights; faster on most machines.
         compile: use torch.compile.
         clip: bound on the norm of each network's gradient; None = none.
