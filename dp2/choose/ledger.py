@@ -46,7 +46,7 @@ class Ledger:
     Args:
         people: how many there are on the list.
         limits: of their distances.
-        interval: seconds between two looks at a track that is known; twice as long if it is known to be nobody.
+        interval: seconds between two looks at a track that is known to be somebody or nobody.
     """
 
     def __init__(self, people: int, limits: Limits, interval: float) -> None:
@@ -99,9 +99,8 @@ class Ledger:
             self._file(trail)
             piece = trail.piece = Piece(track, self._number, self._number, False, piece.elsewhere.copy())
         piece.add(self._number, distances, self._limits)
-        known = piece.count >= self._limits.samples
-        waits = self._interval if piece.person != NOBODY else 2 * self._interval
-        trail.due = self._time + waits if known else self._time
+        undecided = piece.count < self._limits.samples and bool(piece.possible.any())
+        trail.due = self._time if undecided else self._time + self._interval
 
     def settle(self) -> None:
         """Nobody is in two places."""

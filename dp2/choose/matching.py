@@ -134,7 +134,8 @@ def _face(matching: Matching, image: Image, detections: Detections, row: int) ->
 def _face_of_body(matching: Matching, image: Image, bodies: Detections, row: int) -> ClearFace | None:
     """Of a body that shows exactly one face."""
     x0, y0, x1, y1 = bodies.boxes[row].tolist()
-    found = _found(matching, image, np.array([x0, y0, x1, y0 + _HEAD * (y1 - y0)]))
+    bottom = min(y0 + max(_HEAD * (y1 - y0), x1 - x0), y1)  # of a bust, the head is more than its upper half
+    found = _found(matching, image, np.array([x0, y0, x1, bottom]))
     own = list(range(len(found)))
     if bodies.masks is not None:
         centres = ((found.boxes[:, :2] + found.boxes[:, 2:]) / 2).astype(int)
