@@ -1,0 +1,201 @@
+"""The page in a real browser."""
+
+from __future__ import annotations
+
+import io
+import re
+import shutil
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
+FLAGS = [
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
+    *("--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"),
+    *("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"),
+    # No name is looked up and no address but our own is reached: the page has no network.
+    "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
+]
+DESKTOP, PHONE = {"width": 1280, "height": 820}, {"width": 390, "height": 844}
+PATIENCE = 90_000  # milliseconds
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[object]:
+    if BROWSER is None:
+        pytest.skip("there is no chromium; apt-get install chromium")
+    playwright = pytest.importorskip("playwright.sync_api", reason="there is no playwright; pip install playwright")
+    with playwright.sync_playwright() as driver:
+        opened = driver.chromium.launch(executable_path=BROWSER, headless=True, args=FLAGS)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture(params=[DESKTOP, PHONE], ids=["desktop", "phone"])
+def page(request, browser, server) -> Iterator[object]:
+    """A fresh visitor; whatever goes wrong in the page, or is asked of anybody else, fails the test."""
+    context = browser.new_context(viewport=request.param, accept_downloads=True)
+    context.set_default_timeout(PATIENCE)
+    opened = context.new_page()
+    wrong: list[str] = []
+    opened.on("pageerror", lambda error: wrong.append(str(error)))
+    opened.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
+    opened.on("requestfailed", lambda failed: wrong.append(f"failed: {failed.url} {failed.failure}"))
+    foreign = re.compile(rf"^(?!({re.escape(server.url)}|ws://{re.escape(server.host)}|blob:|data:))")
+    opened.on("request", lambda sent: wrong.append(f"foreign: {sent.url}") if foreign.match(sent.url) else None)
+    opened.goto(server.url)
+    opened.wait_for_selector("body[data-ready=yes]")
+    yield opened
+    for held in context.request.get(f"{server.url}/api/media").json():
+        context.request.delete(f"{server.url}/api/media/{held['id']}")
+    context.close()
+    # A picture or video that was replaced by the next one is no failure.
+    assert [text for text in wrong if "ERR_ABORTED" not in text] == []
+
+
+def downloaded(page) -> tuple[str, bytes]:
+    with page.expect_download() as coming:
+        page.click("#download")
+    return coming.value.suggested_filename, Path(coming.value.path()).read_bytes()
+
+
+def fits(page) -> bool:
+    """Whether nothing hangs over the side of the screen."""
+    return page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+
+
+def test_no_file_of_the_page_refers_to_another_host() -> None:
+    names = [item for item in files("dp2.web").joinpath("page").iterdir() if item.is_file()]
+    assert {item.name for item in names} >= {"index.html", "style.css", "app.js"}
+    for item in names:
+        text = item.read_text(encoding="utf-8").replace('xmlns="http://www.w3.org/2000/svg"', "")
+        assert not re.search(r"https?:|wss?://(?!\$)|[\"'(]//", text.replace('"https:"', "")), item.name
+        assert not re.search(r"\son\w+=|style=|<script>|javascript:|innerHTML", text), item.name
+
+
+def test_photo_with_one_face_kept_by_a_click(page, media: Path) -> None:
+    page.set_input_files("#upload", media / "group.jpg")
+    page.wait_for_selector(".face")
+    assert page.locator(".face").count() == page.locator(".chip").count() == 8
+    face = page.locator(".face").first
+    box = face.evaluate("e => [e.style.left, e.style.top, e.style.width, e.style.height].map(parseFloat)")
+    face.click()
+    assert face.get_attribute("aria-pressed") == "true"
+    assert page.locator(".chip[aria-pressed=true]").count() == 1
+    page.click("#run")
+    page.wait_for_selector("#download:visible")
+    assert "8 faces found, 7 changed, 1 kept" in page.text_content("#outcome")
+    assert page.locator("#compare .before").is_visible()
+    assert fits(page)
+    name, content = downloaded(page)
+    assert name == "group_anonymized.jpg"
+    before = np.asarray(Image.open(media / "group.jpg")).astype(int)
+    difference = np.abs(before - np.asarray(Image.open(io.BytesIO(content)))).mean(axis=2)
+    left, top, width, height = box
+    x, y = (
+        slice(round(a * n / 100), round((a + b) * n / 100)) for a, b, n in ((left, width, 1280), (top, height, 720))
+    )
+    assert difference[y, x].mean() < 3, "the clicked face is as it was"
+    difference[y, x] = 0
+    assert difference.max() > 60, "others are not"
+
+
+def test_choosing_again_makes_another_result(page, media: Path) -> None:
+    page.set_input_files("#upload", media / "astronaut.jpg")
+    page.wait_for_selector(".face")
+    page.click("#run")
+    page.wait_for_selector("#download:visible")
+    assert "1 changed" in page.text_content("#outcome")
+    page.click("#keep-all")
+    assert not page.locator("#download").is_visible()
+    page.click("#run")
+    page.wait_for_selector("#download:visible")
+    assert "1 kept" in page.text_content("#outcome")
+
+
+def test_edge_between_before_and_after_can_be_dragged(page, media: Path) -> None:
+    page.set_input_files("#upload", media / "astronaut.jpg")
+    page.wait_for_selector(".face")
+    page.click("#run")
+    page.wait_for_selector("#compare .edge:visible")
+    page.locator("#compare").scroll_into_view_if_needed()
+    area = page.locator("#compare").bounding_box()
+    page.mouse.move(area["x"] + area["width"] / 2, area["y"] + 60)
+    page.mouse.down()
+    page.mouse.move(area["x"] + area["width"] * 0.2, area["y"] + 60, steps=4)
+    page.mouse.up()
+    cut = float(page.locator("#compare").evaluate("e => parseFloat(e.style.getPropertyValue('--cut'))"))
+    assert 15 < cut < 25
+    page.focus("#compare input")
+    page.keyboard.press("Home")
+    assert page.locator("#compare").evaluate("e => e.style.getPropertyValue('--cut')") == "0%"
+
+
+def test_clip_with_one_person_kept_compared_and_downloaded(page, media: Path) -> None:
+    page.set_input_files("#upload", media / "pan.mp4")
+    page.click("#detect")
+    page.wait_for_selector(".face")
+    page.locator(".face").last.click()
+    page.click("#run")
+    page.wait_for_selector("#download:visible")
+    assert re.search(r"\d+ changed.* \d+ kept", page.text_content("#outcome"))
+    page.click("#compare .play")
+    page.wait_for_selector("#compare .play.on")
+    page.locator("#compare video.after").evaluate(
+        "video => new Promise(done => { video.ontimeupdate = () => video.currentTime > 0.3 && done(); })"
+    )
+    page.click("#compare .play")
+    assert fits(page)
+    name, content = downloaded(page)
+    assert name == "pan_anonymized.mp4"
+    assert content[4:8] == b"ftyp"
+
+
+def test_running_job_can_be_cancelled_from_the_page(page, media: Path) -> None:
+    page.set_input_files("#upload", media / "pan.mp4")
+    page.wait_for_selector("#detect:visible")
+    page.click("#run")
+    page.wait_for_selector("#progress:visible")
+    page.click("#cancel")
+    page.wait_for_selector("#progress", state="hidden")
+    assert not page.locator("#download").is_visible()
+    assert page.locator("#run").is_enabled()
+
+
+def test_file_that_is_no_picture_is_refused_with_words(page, tmp_path: Path) -> None:
+    (tmp_path / "letter.jpg").write_text("Dear Anna, " * 900, encoding="utf-8")
+    with page.expect_response("**/api/media?*") as coming:
+        page.set_input_files("#upload", tmp_path / "letter.jpg")
+    assert coming.value.status == 415
+    page.wait_for_selector("#problem:visible")
+    assert "letter.jpg: neither a photo nor a video" in page.text_content("#problem")
+
+
+def test_files_and_results_are_still_there_after_a_reload(page, media: Path) -> None:
+    page.set_input_files("#upload", media / "astronaut.jpg")
+    page.wait_for_selector(".face")
+    page.click("#run")
+    page.wait_for_selector("#download:visible")
+    page.reload()
+    page.wait_for_selector("#download:visible")
+    assert page.locator("#strip img").count() == 1
+    page.click("#remove")
+    page.wait_for_selector("#drop:visible")
+
+
+def test_camera_shows_anonymized_pictures(page) -> None:
+    page.click("#tab-camera")
+    page.click("#live-start")
+    page.wait_for_selector("#live-words:has-text('pictures/s')")
+    shown = page.locator("#live-picture").evaluate(
+        "c => Array.from(c.getContext('2d').getImageData(0, 0, c.width, c.height).data).reduce((a, b) => Math.max(a, b))"
+    )
+    assert shown > 0
+    page.click("#live-start")
+    page.wait_for_selector("#live-start:has-text('Start camera')")
+    assert page.locator("#live-problem").is_hidden()
