@@ -62,7 +62,7 @@ def synthesize(kind: str, output_path: Path, count: int, seed: int) -> None:
 @option(_WHAT, "--fps", type=float, default=1.0, show_default=True, help="Frames a second of videos.")
 @option(_FILTERS, "--min-size", type=int, default=48, show_default=True, help="Longer side of the box, in pixels.")
 @option(_FILTERS, "--min-score", type=float, default=0.5, show_default=True, help="Of the detector.")
-@option(_FILTERS, "--min-sharpness", type=float, default=40.0, show_default=True, help="Variance of the Laplacian.")
+@option(_FILTERS, "--min-sharpness", type=float, default=250.0, show_default=True, help="Variance of the Laplacian.")
 @option(_FILTERS, "--max-cut", type=float, default=0.1, show_default=True, help="Share of the box outside the photo.")
 @option(_FILTERS, "--max-same", type=int, default=7, show_default=True, help="Bits of 256 between near-duplicates.")
 @option(_FILTERS, "--limit", type=int, help="Stop at so many crops.")

@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 
 from dp2.types import Image
 
-_SHARPNESS_SIDE = 96
+_SHARPNESS_SIDE = 64
 _HASH_SIDE = 16
 
 
 def sharpness(image: Image) -> float:
-    """Variance of the Laplacian of the luma in [0, 255] (Pech-Pacheco et al. 2000), with at most 96 pixels a side.
+    """Variance of the Laplacian of the luma in [0, 255] (Pech-Pacheco et al. 2000), at a longer side of at most 64 pixels.
 
     Measured on the face or body alone, so that a busy background does not hide its blur.
     """
