@@ -206,8 +206,7 @@ class _Draw:
 def _mix(maps: Tensor, matrix: Tensor, offset: Tensor, weight: Tensor) -> Tensor:
     """matrix · colour + offset · weight for each pixel of (N, 3, H, W)."""
     mixed: Tensor = torch.einsum("nij,njhw->nihw", matrix.to(maps.dtype), maps)
-    added: Tensor = mixed + offset.to(maps.dtype)[:, :, None, None] * weight
-    return added
+    return mixed + offset.to(maps.dtype)[:, :, None, None] * weight
 
 
 def _recoloured(views: Views, chance: torch.Generator) -> Views:
@@ -219,8 +218,9 @@ def _recoloured(views: Views, chance: torch.Generator) -> Views:
     middle = bright.mean(dim=[1, 2, 3], keepdim=True)
 
     def changed(maps: Tensor, grey: Tensor, middle: Tensor) -> Tensor:
-        coloured = (maps - grey) * (2 * saturation) + grey
-        return (coloured - middle) * (contrast + 0.5) + middle
+        coloured: Tensor = (maps - grey) * (2 * saturation) + grey
+        contrasted: Tensor = (coloured - middle) * (contrast + 0.5) + middle
+        return contrasted
 
     # The condition changes as the picture does, but it is given: no gradient reaches the picture through it.
     condition = views.condition + (brightness - 0.5) * views.mask
