@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,7 +68,23 @@ def moved(hit: Hit, box: Array, shown: Array) -> Filled:
         surface = found.surface[row]
         corners = (found.surface_boxes[row].reshape(2, 2) - hit.box[:2]) * factor + box[:2]
         surface_box = corners.reshape(4).astype(np.float32)
-    return Filled(shown, float(found.scores[row]), keypoints, mask, surface, surface_box, guessed=True)
+    return Filled(shown, float(found.scores[row]), keypoints, mask, surface, surface_box, guessed=False)
+
+
+def guessed(hit: Hit, box: Array, shown: Array, size: Array) -> Filled:
+    """As `moved`, of a track that is coasting. Arms and legs move on unseen, so that all of `shown` counts to the mask.
+
+    Args:
+        hit, box, shown: as of `moved`.
+        size: (2,) width and height that the object had lately: the mask is at least so large, for legs part again.
+    """
+    row = moved(hit, box, shown)
+    mask = row.mask
+    if mask is not None:
+        centre, half = (box[:2] + box[2:]) / 2, size / 2
+        low, high = np.minimum(shown[:2], centre - half), np.maximum(shown[2:], centre + half)
+        mask = mask | _box_mask(np.concatenate([low, high]).astype(np.float32), *mask.shape)
+    return replace(row, mask=mask, guessed=True)
 
 
 def between(last: Hit, following: Hit, share: float, box: Array, shown: Array) -> Filled:

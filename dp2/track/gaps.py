@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dp2.track.filled import Filled, Hit, between, moved
+from dp2.track.filled import Filled, Hit, between, guessed
 from dp2.track.motion import Array
 
 _TICK = 1e-6  # times are rounded from exact fractions; a gap of just the limit still counts
@@ -91,7 +91,7 @@ class Filling:
         shown = self._grow(box, abs(elapsed))
         if crosses:
             shown = _up_to_border(shown, direction * speed, at.height, at.width)
-        return moved(hits[0], box, shown)
+        return guessed(hits[0], box, shown, _largest(hits))
 
     def _grow(self, box: Array, seconds: float) -> Array:
         margin = (box[2:] - box[:2]) / 2 * self.growth * seconds
@@ -112,6 +112,12 @@ def _speed(hits: Sequence[Hit], height: int, width: int) -> Array:
     across = _free(edges[0], edges[2], x0 <= _TOUCH, x1 >= width - _TOUCH)
     down = _free(edges[1], edges[3], y0 <= _TOUCH, y1 >= height - _TOUCH)
     return np.array([across, down, across, down])
+
+
+def _largest(hits: Sequence[Hit]) -> Array:
+    """(2,) the largest width and height among the hits nearest to the first."""
+    near = [hit.box for hit in hits if abs(hit.time - hits[0].time) <= SPEED_WINDOW]
+    return np.max([box[2:] - box[:2] for box in near], axis=0)
 
 
 def _free(low: float, high: float, low_cut: bool, high_cut: bool) -> float:
