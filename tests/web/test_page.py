@@ -21,7 +21,8 @@ FLAGS = [
     # No name is looked up and no address but our own is reached: the page has no network.
     "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
 ]
-DESKTOP, PHONE = {"width": 1280, "height": 820}, {"width": 390, "height": 844}
+DESKTOP = {"viewport": {"width": 1280, "height": 820}}
+PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
 PATIENCE = 90_000  # milliseconds
 
 
@@ -39,7 +40,7 @@ def browser() -> Iterator[object]:
 @pytest.fixture(params=[DESKTOP, PHONE], ids=["desktop", "phone"])
 def page(request, browser, server) -> Iterator[object]:
     """A fresh visitor; whatever goes wrong in the page, or is asked of anybody else, fails the test."""
-    context = browser.new_context(viewport=request.param, accept_downloads=True)
+    context = browser.new_context(**request.param, accept_downloads=True)
     context.set_default_timeout(PATIENCE)
     opened = context.new_page()
     wrong: list[str] = []
@@ -54,8 +55,8 @@ def page(request, browser, server) -> Iterator[object]:
     for held in context.request.get(f"{server.url}/api/media").json():
         context.request.delete(f"{server.url}/api/media/{held['id']}")
     context.close()
-    # A picture or video that was replaced by the next one is no failure.
-    assert [text for text in wrong if "ERR_ABORTED" not in text] == []
+    # A picture that was replaced by the next one is no failure, nor an upload that is to be refused.
+    assert [text for text in wrong if "ERR_ABORTED" not in text and "status of 415" not in text] == []
 
 
 def downloaded(page) -> tuple[str, bytes]:
@@ -97,9 +98,8 @@ def test_photo_with_one_face_kept_by_a_click(page, media: Path) -> None:
     before = np.asarray(Image.open(media / "group.jpg")).astype(int)
     difference = np.abs(before - np.asarray(Image.open(io.BytesIO(content)))).mean(axis=2)
     left, top, width, height = box
-    x, y = (
-        slice(round(a * n / 100), round((a + b) * n / 100)) for a, b, n in ((left, width, 1280), (top, height, 720))
-    )
+    x = slice(round(left * 12.8), round((left + width) * 12.8))
+    y = slice(round(top * 7.2), round((top + height) * 7.2))
     assert difference[y, x].mean() < 3, "the clicked face is as it was"
     difference[y, x] = 0
     assert difference.max() > 60, "others are not"
@@ -136,8 +136,9 @@ def test_edge_between_before_and_after_can_be_dragged(page, media: Path) -> None
     assert page.locator("#compare").evaluate("e => e.style.getPropertyValue('--cut')") == "0%"
 
 
-def test_clip_with_one_person_kept_compared_and_downloaded(page, media: Path) -> None:
-    page.set_input_files("#upload", media / "pan.mp4")
+def test_clip_with_one_person_kept_compared_and_downloaded(page, media: Path, clips) -> None:
+    group = np.asarray(Image.open(media / "group.jpg").resize((640, 360)))
+    page.set_input_files("#upload", clips.make("clip.mp4", frames=20, size=(640, 360), pixels=group))
     page.click("#detect")
     page.wait_for_selector(".face")
     page.locator(".face").last.click()
@@ -152,7 +153,7 @@ def test_clip_with_one_person_kept_compared_and_downloaded(page, media: Path) ->
     page.click("#compare .play")
     assert fits(page)
     name, content = downloaded(page)
-    assert name == "pan_anonymized.mp4"
+    assert name == "clip_anonymized.mp4"
     assert content[4:8] == b"ftyp"
 
 
@@ -192,10 +193,10 @@ def test_camera_shows_anonymized_pictures(page) -> None:
     page.click("#tab-camera")
     page.click("#live-start")
     page.wait_for_selector("#live-words:has-text('pictures/s')")
-    shown = page.locator("#live-picture").evaluate(
-        "c => Array.from(c.getContext('2d').getImageData(0, 0, c.width, c.height).data).reduce((a, b) => Math.max(a, b))"
+    green = page.locator("#live-picture").evaluate(
+        "c => c.getContext('2d').getImageData(c.width / 2, 99, 1, 1).data[1]"
     )
-    assert shown > 0
+    assert green > 60, "the browser's false camera is green"
     page.click("#live-start")
     page.wait_for_selector("#live-start:has-text('Start camera')")
     assert page.locator("#live-problem").is_hidden()
