@@ -67,7 +67,8 @@ class MobileFaceNet:
     Args:
         device: "auto", "cpu", "cuda", …
         weights: name in the registry, or a file.
-        same_person: see `FaceEmbedder`; the default is measured in `benchmarks/face_embedding.py`.
+        same_person: see `FaceEmbedder`. Of 6600 pairs of people in photos (58 pixels and more) none is as alike as the
+            default (99.9 % are below 0.34), by `benchmarks/face_embedding.py`.
 
     Raises:
         MissingWeights: the checkpoint is not on this machine.

@@ -106,5 +106,5 @@ class KernelDistance:
             self._run.cache.store({"features": real}, *key)
         sides = real.double().numpy(), fake.double().numpy()
         mean, spread = kernel_distance(*sides, subsets=self._subsets, size=self._size, seed=self._run.seed)
-        note = f"standard deviation over {self._subsets} subsets: {1000 * spread:.3g}"
+        note = f"standard deviation over {self._subsets} subsets: {1000 * spread:.3g}" if spread else ""
         return [Result(name, 1000 * mean, "lower", self._net.name, count, note)]

@@ -41,6 +41,8 @@ def kernel_distance(
     """
     rng = np.random.RandomState(seed)
     size = min(size, len(a), len(b))
+    if size == len(a) == len(b):
+        return squared_mmd(a, b), 0.0  # every subset would be the whole
     found = [
         squared_mmd(a[rng.choice(len(a), size, replace=False)], b[rng.choice(len(b), size, replace=False)])
         for _ in range(subsets)
