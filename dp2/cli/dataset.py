@@ -64,7 +64,7 @@ def synthesize(kind: str, output_path: Path, count: int, seed: int) -> None:
 @option(_FILTERS, "--min-score", type=float, default=0.5, show_default=True, help="Of the detector.")
 @option(_FILTERS, "--min-sharpness", type=float, default=250.0, show_default=True, help="Variance of the Laplacian.")
 @option(_FILTERS, "--max-cut", type=float, default=0.1, show_default=True, help="Share of the box outside the photo.")
-@option(_FILTERS, "--max-same", type=int, default=7, show_default=True, help="Bits of 256 between near-duplicates.")
+@option(_FILTERS, "--max-same", type=int, default=10, show_default=True, help="Bits of 256 between near-duplicates.")
 @option(_FILTERS, "--limit", type=int, help="Stop at so many crops.")
 @option(_STORED, "--size", type=int, default=256, show_default=True, help="Longest side of a crop, in pixels.")
 @option(_STORED, "--quality", type=int, default=92, show_default=True, help="Of the WebP; 101 is lossless.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dp2.data.crop_record import CropRecord, parse_record
-from dp2.data.pictures import decode_mask, decode_rgb
+from dp2.data.pictures import decode_mask, decode_rgb, read_bytes
 from dp2.data.tar_shards import TarShards, find_shards
 from dp2.errors import DatasetError
+from dp2.types import FACE, PERSON
 
 TRAIN, VALIDATION = "train", "val"
 RECORD, PICTURE, MASK = "json", "webp", "mask.png"
@@ -46,10 +48,8 @@ class CropShards:
 
     def __init__(self, folder: str | Path, split: str = TRAIN) -> None:
         root = Path(folder)
-        if not (root / "dataset.json").is_file():
-            raise DatasetError(f"{root}: is not a set made by `dp2 dataset build`: it holds no dataset.json.")
+        self._masked = _kind(root / "dataset.json") == PERSON
         paths = find_shards(root / split)
-        self._masked = (root / split / "masks").is_file()
         self._shards = TarShards(paths, (PICTURE, RECORD, MASK) if self._masked else (PICTURE, RECORD))
 
     def __len__(self) -> int:
@@ -71,6 +71,20 @@ class CropShards:
         image = decode_rgb(self._shards.read(index, PICTURE), where, size)
         mask = decode_mask(self._shards.read(index, MASK), where, size) if self._masked else None
         return StoredCrop(record, image, mask)
+
+
+def _kind(path: Path) -> str:
+    """What a set holds."""
+    if not path.is_file():
+        raise DatasetError(f"{path.parent}: is not a set made by `dp2 dataset build`: it holds no {path.name}.")
+    try:
+        values = json.loads(read_bytes(path))
+        kind = values["kind"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise DatasetError(f"{path}: is damaged ({error}); build the set again.") from error
+    if kind not in (FACE, PERSON):
+        raise DatasetError(f"{path}: is of a kind that this dp2 does not know: {kind!r:.40}.")
+    return str(kind)
 
 
 def whole_window(crop: StoredCrop) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:

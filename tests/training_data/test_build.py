@@ -25,7 +25,7 @@ from dp2.data.builder.quality import Duplicates, fingerprint, sharpness
 from dp2.data.builder.settings import BuildSettings
 from dp2.data.builder.sources import SourceFile, list_sources
 from dp2.data.crop_record import parse_record
-from dp2.data.crop_shards import CropShards, whole_window
+from dp2.data.crop_shards import CropShards, StoredCrop, whole_window
 from dp2.errors import DatasetError, UsageError
 from dp2.types import FACE, Region
 
@@ -103,18 +103,13 @@ def test_crop_holds_the_face_where_its_record_says(size, place, limit: int) -> N
 
 def test_window_is_square_about_the_face_and_marked_outside() -> None:
     made = cut(noise(100, 100), face_at((10, 20, 50, 80)), SOURCE, None, BuildSettings())
-    assert made.record.window == (0 - 0, -10, 90, 110) or made.record.window[2] - made.record.window[0] == 120
-    picture, inside = whole_window(run_crop(made))
+    x0, y0, x1, y1 = made.record.window  # 120 pixels about (30, 50): 30 of them left of the photo, 10 above it
+    assert (x0, y0, x1, y1) == (-30, -10, 90, 110)
+    picture, inside = whole_window(StoredCrop(made.record, made.image))
     assert picture.shape == (120, 120, 3)
     assert inside.sum() == made.record.width * made.record.height
     rows, columns = np.nonzero(inside)
     assert np.array_equal(picture[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1], made.image)
-
-
-def run_crop(made):
-    from dp2.data.crop_shards import StoredCrop
-
-    return StoredCrop(made.record, made.image)
 
 
 def test_small_crops_are_kept_pixel_by_pixel() -> None:
@@ -164,11 +159,12 @@ def test_duplicates_are_those_within_the_distance(changes, max_same: int) -> Non
 
 def test_fingerprint_survives_recompression_and_tells_faces_apart(astronaut: np.ndarray, hopper: np.ndarray) -> None:
     def distance(one: np.ndarray, other: np.ndarray) -> int:
-        return (int(fingerprint(one), 16) ^ int(fingerprint(other), 16)).bit_count()
+        codes = [int(fingerprint(image, (0, 0, image.shape[1], image.shape[0])), 16) for image in (one, other)]
+        return (codes[0] ^ codes[1]).bit_count()
 
     face = astronaut[75:175, 180:265]
     stored = cv2.imdecode(cv2.imencode(".jpg", face, [cv2.IMWRITE_JPEG_QUALITY, 80])[1], cv2.IMREAD_COLOR)
-    assert distance(face, stored) <= 7
+    assert distance(face, stored) <= 12
     assert distance(face, hopper[100:300, 150:320]) > 40
 
 
@@ -190,13 +186,14 @@ def test_set_from_photos(photos: Path, dataset: Callable[..., Result], tmp_path:
 
     crops = CropShards(tmp_path / "set")
     woman = next(crops.crop(index) for index in range(len(crops)) if crops.record(index).group == "women")
-    expected = np.array([180 - 60, 75, 265 - 60, 175]) - np.array([60, 0, 60, 0]) * 0
-    scale = woman.record.scale
-    picture = np.asarray(Image.open(photos / "women" / "a.png"))
-    x0, y0, x1, y1 = np.array(woman.record.box)
-    assert (x1 - x0) / scale == pytest.approx(expected[2] - expected[0], rel=0.25)
-    assert abs(int(woman.image.mean()) - int(picture.mean())) < 60
+    photo = np.asarray(Image.open(photos / "women" / "a.png"))
+    likeness = cv2.matchTemplate(photo, woman.image, cv2.TM_CCOEFF_NORMED)
+    _, best, _, place = cv2.minMaxLoc(likeness)
+    assert best > 0.98  # shown pixel by pixel, and there is her face
+    found = np.array(woman.record.box) + np.tile(place, 2)
+    assert np.abs(found - [180 - 60, 75, 265 - 60, 175]).max() < 20
     assert len(woman.record.keypoints) == 5
+    x0, y0, x1, y1 = woman.record.box
     assert all(x0 <= x <= x1 and y0 <= y <= y1 for x, y, _ in woman.record.keypoints)
 
 
@@ -296,7 +293,7 @@ def test_bodies_have_masks(
     [
         (("missing",), "no such file"),
         (("photos", "--size", "3"), "size=3"),
-        (("photos", "--detector-config", "body_light"), "finds"),
+        (("photos", "--bodies", "--detector-config", "face_blur"), "finds face, no person"),
         (("photos", "--min-size", "5000"), "too small"),
     ],
 )

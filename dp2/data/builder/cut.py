@@ -51,8 +51,7 @@ def cut(image: Image, region: Region, source: SourceFile, time: float | None, se
     window = _window(region.box, image, settings)
     pixels = window.resampled(image)
     x0, y0, x1, y1 = (float(side) for side in window.placed(region.box.reshape(2, 2)).reshape(4))
-    shown = _part(pixels, (x0, y0, x1, y1))
-    sharp = sharpness(shown)
+    sharp = sharpness(_part(pixels, (x0, y0, x1, y1)))
     record = CropRecord(
         kind=region.kind,
         group=source.group,
@@ -70,7 +69,7 @@ def cut(image: Image, region: Region, source: SourceFile, time: float | None, se
     mask = None
     if settings.kind != FACE and region.mask is not None:
         mask = window.resampled(region.mask.astype(np.uint8) * 255) > 127
-    return Candidate(record, pixels, mask, fingerprint(shown), _reason(region, sharp, image, settings))
+    return Candidate(record, pixels, mask, fingerprint(pixels, record.box), _reason(region, sharp, image, settings))
 
 
 @dataclass(frozen=True, slots=True)

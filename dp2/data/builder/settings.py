@@ -10,7 +10,7 @@ from typing import Any
 from dp2.errors import UsageError
 from dp2.types import FACE, PERSON
 
-FORMAT = 3  # of parts; raised when the same settings would give other crops
+FORMAT = 4  # of parts; raised when the same settings would give other crops
 KINDS = (FACE, PERSON)
 _BODY_ASPECT = 160 / 288  # width by height, as FDH has it
 
@@ -48,7 +48,7 @@ class BuildSettings:
     min_score: float = 0.5
     min_sharpness: float = 250.0
     max_cut: float = 0.1
-    max_same: int = 7
+    max_same: int = 10
     fps: float = 1.0
     quality: int = 92
     validation: float = 0.02
