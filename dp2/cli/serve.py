@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 from typing import TYPE_CHECKING, Any
 
@@ -80,7 +81,7 @@ def serve(**options: Any) -> None:
         raise UsageError(f"dp2 serve needs more packages ({error.name}): pip install 'dp2[web]'") from error
     from dp2.web.app import build_app
     from dp2.web.limits import Limits
-    from dp2.web.service import Service
+    from dp2.web.service import Service, check_anonymizer
     from dp2.web.socket import listen
 
     door = _door(options)
@@ -92,9 +93,9 @@ def serve(**options: Any) -> None:
         job_seconds=options["job_time"],
         keep_seconds=options["delete_after"] * 60,
     )
-    with listen(options["host"], options["port"]) as socket:
+    check_anonymizer(options["config"])
+    with listen(options["host"], options["port"]) as socket, contextlib.suppress(KeyboardInterrupt):
         service = Service(limits, tuple(options["devices"]) or (None,), options["config"])
-        service.check_anonymizer(options["config"])
         scheme = "https" if door.secure else "http"
         click.echo(
             f"dp2 is at {scheme}://{_shown(options['host'])}:{socket.getsockname()[1]}  (Ctrl-C ends it)", err=True

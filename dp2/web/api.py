@@ -16,7 +16,7 @@ from dp2.errors import JobError, UsageError
 from dp2.web.gallery import parse_id
 from dp2.web.jobs import Job, State
 from dp2.web.schema import AboutOut, AnonymizerOut, JobIn, JobOut, LimitsOut, MediaOut, Problem
-from dp2.web.service import Service
+from dp2.web.service import Service, check_anonymizer
 from dp2.web.store import Media, NotFound, Session
 from dp2.web.uploads import receive
 
@@ -170,7 +170,7 @@ async def frame(request: Request, job_id: str, number: int) -> FileResponse:
 
 def _job(service: Service, session: Session, wanted: JobIn) -> Job:
     media = session.find(wanted.media)
-    service.check_anonymizer(wanted.anonymizer)
+    check_anonymizer(wanted.anonymizer)
     references = [session.find(identity) for identity in wanted.references]
     if any(reference.facts["kind"] != "image" for reference in references):
         raise Conflict("reference faces are photos.")

@@ -11,7 +11,7 @@ from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 
 from dp2.errors import Dp2Error
 from dp2.web.jobs import Job, State
-from dp2.web.service import Service
+from dp2.web.service import Service, check_anonymizer
 from dp2.web.store import Session
 from dp2.web.worker import Event, Worker
 
@@ -94,7 +94,7 @@ class _Camera:
 
 
 def _job(service: Service, socket: WebSocket, anonymizer: str) -> Job:
-    service.check_anonymizer(anonymizer)
+    check_anonymizer(anonymizer)
     session: Session = service.store.session(str(socket.state.token))
     named = [word for word in socket.query_params.get("references", "").split(",") if word]
     shown = [session.find(identity) for identity in named]

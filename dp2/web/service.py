@@ -44,7 +44,7 @@ class Service:
     async def start(self) -> None:
         """Begin to work."""
         self._tasks = [asyncio.create_task(self._serve(worker)) for worker in self.workers]
-        self._tasks.append(asyncio.create_task(self._sweep()))
+        self._tasks.append(asyncio.create_task(self._sweep_for_ever()))
 
     async def stop(self) -> None:
         """End everything and delete everything."""
@@ -54,13 +54,6 @@ class Service:
         for worker in (*self.workers, self.inspector):
             await worker.stop()
         self.store.close()
-
-    def check_anonymizer(self, name: str) -> None:
-        """Raise `UsageError` for what is no name of an anonymizer that comes with dp2: paths are none."""
-        from dp2.config import config_names
-
-        if name not in config_names():
-            raise UsageError(f"there is no anonymizer called {name!r}; see /api/anonymizers.")
 
     async def anonymizers(self) -> list[dict[str, Any]]:
         """Name, a line about it, and whether its weights are here."""
@@ -93,13 +86,24 @@ class Service:
             _log.warning("%s cannot be built: %s", self.default, error)
         await self.queue.serve(worker)
 
-    async def _sweep(self) -> None:
+    async def sweep(self) -> None:
         """Delete what nobody came back for."""
+        for session in self.store.idle():
+            jobs = self.queue.of(session)
+            if all(job.over for job in jobs):
+                for job in jobs:
+                    await self.queue.delete(job)
+                self.store.drop(session)
+
+    async def _sweep_for_ever(self) -> None:
         while True:
             await asyncio.sleep(min(_SWEEP, self.limits.keep_seconds / 2))
-            for session in self.store.idle():
-                jobs = self.queue.of(session)
-                if all(job.over for job in jobs):
-                    for job in jobs:
-                        await self.queue.delete(job)
-                    self.store.drop(session)
+            await self.sweep()
+
+
+def check_anonymizer(name: str) -> None:
+    """Raise `UsageError` for what is no name of an anonymizer that comes with dp2: paths are none."""
+    from dp2.config import config_names
+
+    if name not in config_names():
+        raise UsageError(f"there is no anonymizer called {name!r}; see `dp2 configs`.")

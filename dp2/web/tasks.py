@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -33,6 +33,7 @@ class Workshop:
     def __init__(self, device: str | None) -> None:
         self._device = device
         self._warm: dict[str, Anonymizer] = {}
+        self._known: tuple[tuple[tuple[str, ...], bool], Chooser | None] | None = None
 
     def anonymizer(self, name: str) -> Anonymizer:
         """One that comes with dp2, by its name.
@@ -56,9 +57,21 @@ class Workshop:
         self._warm[name] = built
         return built
 
+    def chooser(self, references: Sequence[str], anonymizer: Anonymizer, *, only: bool) -> Chooser | None:
+        """Who stays, as of `by_references`; that of the pictures used last is held ready."""
+        from dp2.web.references import by_references
+
+        if not references:
+            return anonymizer.chooser
+        key = tuple(references), only
+        if self._known is None or self._known[0] != key:
+            self._known = key, by_references([Path(path) for path in references], anonymizer, only=only)
+        return self._known[1]
+
     def forget(self) -> None:
         """After an error nobody foresaw, everything is built anew."""
         self._warm.clear()
+        self._known = None
 
 
 def catalogue(workshop: Workshop, line: Line, arguments: Arguments) -> dict[str, Any]:  # noqa: ARG001  (a task)
@@ -179,7 +192,7 @@ def anonymize(workshop: Workshop, line: Line, arguments: Arguments) -> dict[str,
     from dp2.files import Options, anonymize_image, anonymize_video
 
     anonymizer = workshop.anonymizer(arguments["anonymizer"])
-    anonymizer = replace(anonymizer, chooser=_chooser(arguments, anonymizer))
+    anonymizer = replace(anonymizer, chooser=_chooser(workshop, arguments, anonymizer))
     stored = None if arguments["detections"] is None else StoredDetections(Path(arguments["detections"]))
     photo = arguments["kind"] == "image"
     options = Options(
@@ -213,7 +226,7 @@ def live(workshop: Workshop, line: Line, arguments: Arguments) -> dict[str, Any]
     from dp2.web.camera import answers
 
     anonymizer = workshop.anonymizer(arguments["anonymizer"])
-    anonymizer = replace(anonymizer, chooser=_chooser(arguments, anonymizer))
+    anonymizer = replace(anonymizer, chooser=_chooser(workshop, arguments, anonymizer))
     line.say("ready")
     count = 0
     for encoded, people in answers(anonymizer, line.frame, arguments["pixels"]):
@@ -222,11 +235,10 @@ def live(workshop: Workshop, line: Line, arguments: Arguments) -> dict[str, Any]
     return {"frames": count}
 
 
-def _chooser(arguments: Arguments, anonymizer: Anonymizer) -> Chooser | None:
+def _chooser(workshop: Workshop, arguments: Arguments, anonymizer: Anonymizer) -> Chooser | None:
     """Who stays: those that were clicked, those that reference faces show, and whom the config keeps anyway."""
-    from dp2.web.references import by_references
-
-    others = by_references([Path(path) for path, _ in arguments["references"]], anonymizer, only=arguments["only"])
+    references = [path for path, _ in arguments["references"]]
+    others = workshop.chooser(references, anonymizer, only=arguments["only"])
     return _clicked(arguments["keep"], others) if arguments["keep"] else others
 
 
