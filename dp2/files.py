@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
 from dp2.anonymizer import Anonymizer, Detect, FrameDetections
+from dp2.detect.formats import GivenFile, SavedFile
 from dp2.detect.sealed import open_sealed, seal
-from dp2.detect.stored import DetectionWriter, StoredDetections, cache_folder, cache_key
+from dp2.detect.stored import DetectionWriter, cache_folder, cache_key
 from dp2.errors import UnreadableMedia
 from dp2.pipeline import BackgroundSink, Prefetch
 from dp2.result import Result, Summary
@@ -83,8 +84,8 @@ class Options:
     track: bool = True
     synthesize: bool = True
     cache: bool = False
-    detections: StoredDetections | None = None
-    save: DetectionWriter | None = None
+    detections: GivenFile | None = None
+    save: SavedFile | None = None
     view: View = field(default=plain)
 
 
@@ -296,7 +297,7 @@ def _rate(options: Options) -> float | Fraction | None:
     return options.fps if options.fps is not None or options.encoding is None else options.encoding.fps
 
 
-def _stored(stored: StoredDetections, medium: str, kinds: Sequence[str]) -> Detect:
+def _stored(stored: GivenFile, medium: str, kinds: Sequence[str]) -> Detect:
     def detect(frames: Sequence[Frame]) -> list[FrameDetections]:
         return [stored.lookup(medium, frame, kinds) for frame in frames]
 

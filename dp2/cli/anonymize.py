@@ -42,10 +42,10 @@ _RUN = "Running"
 @option(_FIND, "--scale", "-s", metavar="WxH|FACTOR|auto", help="Size at which frames are searched.")
 @option(_FIND, "--track/--no-track", default=None, help="Follow people through a video and fill gaps.  [default: track]")
 @option(_FIND, "--cache", is_flag=True, help="Keep detections on disk and use them again.")
-@option(_FIND, "--detections", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE.jsonl",
-        help="Use these (corrected) detections instead of the detector.")
-@option(_FIND, "--save-detections", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE.jsonl",
-        help="Write what was acted on, to be corrected and used again.")
+@option(_FIND, "--detections", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE",
+        help="Use these (corrected) detections instead of the detector; FILE.jsonl, or COCO's FILE.json.")
+@option(_FIND, "--save-detections", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
+        help="Write what was acted on, to be corrected and used again; FILE.jsonl, or COCO's FILE.json.")
 @option(_CHOOSE, "--keep", multiple=True, type=click.Path(path_type=Path), metavar="PICTURES",
         help="Leave the people shown there as they are: a picture of one person, or a folder of pictures. May be repeated.")
 @option(_CHOOSE, "--only", multiple=True, type=click.Path(path_type=Path), metavar="PICTURES",

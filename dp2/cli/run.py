@@ -152,7 +152,7 @@ def _anonymize(
 
 
 def _settings(options: Mapping[str, Any], stack: contextlib.ExitStack) -> Options:
-    from dp2.detect.stored import DetectionWriter, StoredDetections
+    from dp2.detect.formats import detection_writer, open_detections
     from dp2.files import Options
     from dp2.sink.atomic import atomic_path
     from dp2.sink.encoder import Encoding
@@ -164,12 +164,14 @@ def _settings(options: Mapping[str, Any], stack: contextlib.ExitStack) -> Option
         raise UsageError(f"--end-time {end:g} is not after --start-time {start:g}.")
     stored = None
     if options["detections"] is not None:
-        stored = StoredDetections(options["detections"])
+        stored = open_detections(options["detections"])
         stack.callback(stored.close)
     save = None
     if options["save_detections"] is not None:
         part = stack.enter_context(atomic_path(options["save_detections"], overwrite=options["overwrite"]))
-        save = DetectionWriter(stack.enter_context(part.open("w", encoding="utf-8")))
+        file = stack.enter_context(part.open("w", encoding="utf-8"))
+        save = detection_writer(options["save_detections"], file)
+        stack.callback(save.finish)
     track = options["track"] if options["track"] is not None else stored is None
     return Options(
         **{name: options[name] for name in ("overwrite", "keep_metadata", "keep_audio", "max_pixels")},

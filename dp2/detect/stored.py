@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -41,6 +41,9 @@ class DetectionWriter:
         }
         self._file.write(json.dumps(line) + "\n")
 
+    def finish(self) -> None:
+        """Every line is complete already."""
+
 
 class StoredDetections:
     """A file of detections, looked up by medium and frame.
@@ -70,14 +73,7 @@ class StoredDetections:
         Raises:
             DetectionFileError: it does not know it, or several of that name.
         """
-        names = self.media()
-        if str(path) in names:
-            return str(path)
-        same = [name for name in names if Path(name).name == path.name]
-        if len(same) == 1:
-            return same[0]
-        what = f"several media are called {path.name}" if same else f"there are no detections for {path.name}"
-        raise DetectionFileError(f"{self.path}: {what}; it knows {', '.join(names[:5]) or 'none'}.")
+        return medium_of(path, self.media(), self.path)
 
     def lookup(self, medium: str, frame: Frame, kinds: Sequence[str]) -> tuple[Detections, ...]:
         """The detections of one frame.
@@ -85,7 +81,6 @@ class StoredDetections:
         Raises:
             DetectionFileError: no line for the frame (an empty list must be said), another frame size, malformed.
         """
-        height, width = frame.image.shape[:2]
         offset = self._lines.get((medium, frame.index))
         if offset is None:
             raise DetectionFileError(
@@ -95,17 +90,10 @@ class StoredDetections:
         where = f"{self.path}, frame {frame.index} of {medium}"
         try:
             record = json.loads(self._file.readline())
-            size = (record.get("width", width), record.get("height", height))
-            time = float(record.get("time", frame.time))
-        except (ValueError, TypeError, AttributeError, OverflowError) as error:
+        except ValueError as error:
             raise DetectionFileError(f"{where}: the line is malformed ({error}).") from error
-        if size != (width, height):
-            raise DetectionFileError(f"{where}: {size[0]}x{size[1]} there, {width}x{height} in the input.")
-        if not abs(time - float(frame.time)) <= _TIME_SLACK + _TIME_DRIFT * abs(time):
-            raise DetectionFileError(
-                f"{where}: {time:.3f} s there, {float(frame.time):.3f} s in the input; "
-                "use the --start-time, --fps and --salvage that it was made with."
-            )
+        check_place(record, frame, where)
+        height, width = frame.image.shape[:2]
         return from_records(record.get("detections"), kinds, height, width, where)
 
     def close(self) -> None:
@@ -137,6 +125,52 @@ class StoredDetections:
     def _check_schema(self, schema: Any) -> None:
         if schema != SCHEMA:
             raise DetectionFileError(f"{self.path}: schema {schema!r} is not {SCHEMA}.")
+
+
+def medium_of(path: Path, names: Sequence[str], file: Path) -> str:
+    """The name under which a file of detections knows an input: its path, else its bare name if that is unique.
+
+    Args:
+        path: the input.
+        names: those of the file.
+        file: for messages.
+
+    Raises:
+        DetectionFileError: it does not know it, or several of that name.
+    """
+    if str(path) in names:
+        return str(path)
+    same = [name for name in names if Path(name).name == path.name]
+    if len(same) == 1:
+        return same[0]
+    what = f"several media are called {path.name}" if same else f"there are no detections for {path.name}"
+    raise DetectionFileError(f"{file}: {what}; it knows {', '.join(names[:5]) or 'none'}.")
+
+
+def check_place(record: Mapping[str, Any], frame: Frame, where: str) -> None:
+    """Make sure that what a file says of a frame's size and time is the input's.
+
+    Args:
+        record: may hold width, height, time.
+        frame: of the input.
+        where: file and frame, for messages.
+
+    Raises:
+        DetectionFileError: it is not, or is malformed.
+    """
+    height, width = frame.image.shape[:2]
+    try:
+        size = (record.get("width", width), record.get("height", height))
+        time = float(record.get("time", frame.time))
+    except (ValueError, TypeError, AttributeError, OverflowError) as error:
+        raise DetectionFileError(f"{where}: the line is malformed ({error}).") from error
+    if size != (width, height):
+        raise DetectionFileError(f"{where}: {size[0]}x{size[1]} there, {width}x{height} in the input.")
+    if not abs(time - float(frame.time)) <= _TIME_SLACK + _TIME_DRIFT * abs(time):
+        raise DetectionFileError(
+            f"{where}: {time:.3f} s there, {float(frame.time):.3f} s in the input; "
+            "use the --start-time, --fps and --salvage that it was made with."
+        )
 
 
 def cache_key(path: Path, settings: dict[str, Any]) -> str:

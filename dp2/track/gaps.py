@@ -117,7 +117,8 @@ def _speed(hits: Sequence[Hit], height: int, width: int) -> Array:
 def _largest(hits: Sequence[Hit]) -> Array:
     """(2,) the largest width and height among the hits nearest to the first."""
     near = [hit.box for hit in hits if abs(hit.time - hits[0].time) <= SPEED_WINDOW]
-    return np.max([box[2:] - box[:2] for box in near], axis=0)
+    largest: Array = np.max([box[2:] - box[:2] for box in near], axis=0)
+    return largest
 
 
 def _free(low: float, high: float, low_cut: bool, high_cut: bool) -> float:
