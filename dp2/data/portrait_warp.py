@@ -80,17 +80,22 @@ class Warp:
     def _moved(self, x: Floats, y: Floats, yaw: float) -> Floats:
         """How far the turn moves a pixel to the side: points of a cylinder, fading out beside and above the head."""
         across = (x - self.axis) / self.radius
-        edge = np.sign(across) * (np.cos(yaw) - 1)
         inside = np.clip(across, -1, 1)
         angle = np.clip(np.arcsin(inside) + yaw, -np.pi / 2, np.pi / 2)
-        move = np.where(np.abs(across) <= 1, np.sin(angle) - inside, edge)
+        move = np.sin(angle) - inside
         beside = np.clip((_REACH - np.abs(across)) / (_REACH - 1), 0, 1)
         above = np.clip(2 - np.abs(y - self.middle) / self.height, 0, 1)
         return move * beside * above * self.radius
 
 
 def draw(
-    box: Floats, size: int, spread: Spread | None, rng: np.random.Generator, *, margin: float = 1.4, mirrored: bool
+    box: Floats,
+    size: int,
+    spread: Spread | None,
+    rng: np.random.Generator,
+    *,
+    margin: float = 1.4,
+    mirrored: bool = False,
 ) -> Warp:
     """A warp from a portrait to a crop around its face.
 

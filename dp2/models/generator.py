@@ -23,7 +23,8 @@ class Generator(Protocol):
     Attributes:
         z_channels: length of the latent z.
         resolution: (height, width) in pixels of everything it takes and gives.
-        conditions: which of embedding, keypoints, joint_map, silhouette, tone its `forward` needs beyond picture and mask.
+        conditions: which of embedding, keypoints, joint_map, silhouette, tone its `forward` needs beyond picture
+            and mask.
     """
 
     z_channels: int

@@ -20,6 +20,7 @@ from dp2.models.generator import KEYPOINTS, TONE, require_style
 _SLOPE = 0.2
 _LANDMARK_SIGMA = 0.025  # of the side
 _COARSEST = 4  # pixels
+_LARGE = 128  # pixels: at levels of this side and above there is one convolution in place of two, for speed
 _LANDMARKS = ((0, 1), (2,), (3, 4))  # eyes, nose, corners of the mouth: one map each
 
 
@@ -65,7 +66,10 @@ class PortraitUnet(nn.Module):
         )
         self.start = nn.Linear(w_channels, widths[-1] * _COARSEST**2)
         self.decoder = nn.ModuleList(
-            nn.ModuleList(ModulatedConv2d(width, width, 2 * w_channels) for _ in range(2)) for width in widths
+            nn.ModuleList(
+                ModulatedConv2d(width, width, 2 * w_channels) for _ in range(1 if side >> level >= _LARGE else 2)
+            )
+            for level, width in enumerate(widths)
         )
         self.up = nn.ModuleList(_conv(widths[i], widths[i - 1], 1) for i in range(1, levels))
         self.to_rgb = nn.ModuleList(_conv(width, 3, 1, gain=0.3) for width in widths[:-2])

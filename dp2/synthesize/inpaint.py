@@ -13,6 +13,7 @@ from dp2.errors import UsageError
 from dp2.synthesize.blend import PASTES, Paste, reference
 from dp2.synthesize.crops import Crop, Cropper, sealed
 from dp2.synthesize.geometry import clipped
+from dp2.synthesize.judge import FaceJudge
 from dp2.synthesize.latents import LatentIndex, hashed_index, latent
 from dp2.types import Job, Patch, Reach, Refusal, Region
 
@@ -45,6 +46,7 @@ class Inpainter:
             benchmarks/README.md), so they are for machines where PyTorch is slow.
         compile: use torch.compile.
         latent_index: from (seed, identity) to the index that latents are drawn from.
+        judge: whether a result is fit to be shown; None = every finite one is.
 
     Raises:
         UsageError: an argument is out of range, the crops are not what the generator takes, or multi-modal truncation
@@ -67,6 +69,7 @@ class Inpainter:
         engine: str = "torch",
         compile: bool = False,  # noqa: A002  the field's word
         latent_index: LatentIndex = hashed_index,
+        judge: FaceJudge | None = None,
     ) -> None:
         from dp2.synthesize.generators import GeneratorSource
 
@@ -80,6 +83,7 @@ class Inpainter:
         self.truncation, self.multi_modal_truncation = truncation, multi_modal_truncation
         self.batch_size, self.latent_index = batch_size, latent_index
         self._paste = PASTES[paste]
+        self._judge = judge
         source = GeneratorSource(generator, device=device, amp=amp, engine=engine, compile=compile)
         self._backend: Backend = source.load()
         self._check(generator)
@@ -117,7 +121,7 @@ class Inpainter:
         for start in range(0, len(served), self.batch_size):
             part = served[start : start + self.batch_size]
             indices = [self.latent_index(seed, jobs[place].region.identity) for place, _ in part]
-            painted = self._paint([crop for _, crop in part], indices)
+            painted = self._judged([crop for _, crop in part], indices)
             for (place, crop), pixels, index in zip(part, painted, indices, strict=True):
                 answers[place] = self._put_back(jobs[place], crop, pixels, index)
         return answers
@@ -138,6 +142,18 @@ class Inpainter:
         if isinstance(pixels, Refusal):
             return pixels
         return self._paste(job.canvas, crop, pixels, np.random.default_rng(index))
+
+    def _judged(self, crops: Sequence[Crop], indices: Sequence[int]) -> list[NDArray[np.float32] | Refusal]:
+        """As `_paint`, without what is not fit to be shown."""
+        painted = self._paint(crops, indices)
+        good = [place for place, pixels in enumerate(painted) if not isinstance(pixels, Refusal)]
+        if self._judge is None or not good:
+            return painted
+        pixels = [np.asarray(painted[place]) for place in good]
+        for place, fit in zip(good, self._judge([crops[place] for place in good], pixels), strict=True):
+            if not fit:
+                painted[place] = Refusal("what was painted is no face")
+        return painted
 
     def _paint(self, crops: Sequence[Crop], indices: Sequence[int]) -> list[NDArray[np.float32] | Refusal]:
         """(h, w, 3) float32 in [0, 255] for each crop. What fails in a batch is tried in halves, so that what else is

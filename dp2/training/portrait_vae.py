@@ -33,7 +33,7 @@ class Weights:
         rim: the same in a band around the hole, where the paste mixes both, as a share of `pixels`.
         features: mean absolute difference of frozen features.
         latent: Kullback-Leibler divergence of the encoder's latents from the prior, in nats.
-        adversarial: 0 = no adversary.
+        adversarial: of the adversary, where it takes part.
         heads: of the scores on frozen features, as a share of the adversary's own.
         r1: gamma of the gradient penalty.
     """
@@ -42,28 +42,24 @@ class Weights:
     rim: float = 0.3
     features: float = 1.5
     latent: float = 0.0006
-    adversarial: float = 0.0
+    adversarial: float = 0.05
     heads: float = 0.25
     r1: float = 0.1
 
 
 class PortraitObjective:
-    """Phases of a step: with `weights.adversarial` 0 only the generator's, with reconstruction of the whole batch.
-
-    With an adversary, half of the batch is reconstructed from the encoder's latent, and the other half, painted from
-    random latents, meets only the adversary.
+    """First an autoencoder: the whole batch is reconstructed, with no adversary. From step `adversary_from` on half of
+    the batch is reconstructed from the encoder's latent, and the other half, painted from random latents, meets only
+    the adversary.
 
     Args:
-        generator, encoder: what is trained.
-        discriminator: None without an adversary.
+        generator, encoder, discriminator: what is trained.
         features: frozen, with its weights loaded.
         weights: of the losses.
-        alone: steps at the beginning in which only the discriminator learns.
+        adversary_from: first step with an adversary; None = never.
+        alone: steps from there on in which only the discriminator learns.
         r1_every: steps.
         pool: earlier fakes that the discriminator goes on seeing.
-
-    Raises:
-        TrainingError: an adversary is weighted but there is no discriminator.
     """
 
     def __init__(
@@ -71,76 +67,86 @@ class PortraitObjective:
         *,
         generator: PortraitUnet,
         encoder: PortraitEncoder,
+        discriminator: PortraitDiscriminator,
         features: FrozenFeatures,
-        discriminator: PortraitDiscriminator | None = None,
         weights: Weights | None = None,
+        adversary_from: int | None = None,
         alone: int = 220,
         r1_every: int = 16,
         pool: int = 1024,
     ) -> None:
         self._weights = weights or Weights()
-        if self._weights.adversarial and discriminator is None:
-            raise TrainingError("an adversarial weight needs a discriminator; give one in the config.")
         self._generator, self._encoder, self._discriminator = generator, encoder, discriminator
         self._features = features.requires_grad_(False).eval()
-        self._alone, self._r1_every = alone, r1_every
+        self._adversary_from, self._alone, self._r1_every = adversary_from, alone, r1_every
         self._pool = _Pool(pool)
 
     @property
     def networks(self) -> Mapping[str, nn.Module]:
-        """As in `Objective`."""
-        networks: dict[str, nn.Module] = {"generator": self._generator, "encoder": self._encoder}
-        if self._weights.adversarial and self._discriminator is not None:
-            networks["discriminator"] = self._discriminator
-        return networks
+        """As in `Objective`; the frozen features are among them, so that they lie where the others do."""
+        return {
+            "generator": self._generator,
+            "encoder": self._encoder,
+            "discriminator": self._discriminator,
+            "features": self._features,
+        }
 
     def phases(self, step: int) -> Sequence[Phase]:
         """As in `Objective`."""
         trained = ("generator", "encoder")
-        if not self._weights.adversarial:
-            return [Phase("generator", trained, self._generator_losses)]
+        if self._adversary_from is None or step < self._adversary_from:
+            return [Phase("generator", trained, self._autoencoder_losses)]
         phases = [Phase("discriminator", ("discriminator",), self._discriminator_losses)]
         if step % self._r1_every == 0:
             phases.append(Phase("r1", ("discriminator",), self._r1_losses))
-        if step >= self._alone:
+        if step >= self._adversary_from + self._alone:
             phases.append(Phase("generator", trained, self._generator_losses))
         return phases
 
     def state_dict(self) -> dict[str, Any]:
         """As in `Objective`."""
-        return {"scale": self._features.scale, **(self._pool.state_dict() if self._weights.adversarial else {})}
+        return self._pool.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """As in `Objective`."""
-        self._features.scale.copy_(state["scale"])
-        if self._weights.adversarial:
-            self._pool.load_state_dict(state)
+        self._pool.load_state_dict(state)
+
+    def paint(self, generator: nn.Module, batch: Batch, chance: torch.Generator) -> Tensor:
+        """As in `Paints`."""
+        z = _noise(len(batch), self._generator.z_channels, chance, batch.image)
+        painted: Tensor = generator(
+            batch.real * batch.keep, batch.keep, z=z, keypoints=batch.keypoints, tone=batch.tone
+        )
+        return painted
+
+    def _autoencoder_losses(self, batch: Batch, rng: torch.Generator) -> Losses:
+        total, numbers, _, _ = self._reconstructed(self._see(batch), len(batch), rng)
+        return Losses(total, numbers)
 
     def _generator_losses(self, batch: Batch, rng: torch.Generator) -> Losses:
         seen = self._see(batch)
-        half = len(batch) // 2 if self._weights.adversarial else len(batch)
-        mean, log_variance = self._encoder(seen.real[:half], seen.hole[:half], seen.maps[:half])
-        noise = _noise(len(batch), self._generator.z_channels, rng, seen.real)
-        z = torch.cat([mean + noise[:half] * (0.5 * log_variance).exp(), noise[half:]])
-        painted = self._paint(batch, seen, z)
-        pixels = ((painted - seen.real)[:half].abs() * seen.weight[:half]).sum() / (seen.weight[:half].sum() * 3)
+        total, numbers, composed, features = self._reconstructed(seen, len(batch) // 2, rng)
+        scores = self._discriminator(composed, seen.hole, seen.maps, features[1:])
+        fooled = self._fooled(scores, seen.hole)
+        return Losses(total + self._weights.adversarial * fooled, {**numbers, "adversarial": fooled.detach()})
+
+    def _reconstructed(
+        self, seen: _Seen, known: int, rng: torch.Generator
+    ) -> tuple[Tensor, dict[str, Tensor], Tensor, list[Tensor]]:
+        """Loss of the first `known` samples, numbers for the log, and all composed pictures with their features."""
+        painted, mean, log_variance = self._paint(seen, known, rng)
+        weight, weights = seen.weight[:known], self._weights
+        pixels = ((painted - seen.real)[:known].abs() * weight).sum() / (weight.sum() * 3)
         composed = seen.compose(painted)
         features = self._features(composed)
         with torch.no_grad():
-            wanted = self._features(seen.real[:half])
-        perceived = torch.stack(
-            [(got[:half] - want).abs().float().mean() for got, want in zip(features, wanted, strict=True)]
-        ).sum()
+            wanted = self._features(seen.real[:known])
+        pairs = zip(features, wanted, strict=True)
+        perceived = torch.stack([(got[:known] - want).abs().float().mean() for got, want in pairs]).sum()
         latent = 0.5 * (mean.square() + log_variance.exp() - log_variance - 1).sum(1).mean()
-        weights = self._weights
         total = weights.pixels * pixels + weights.features * perceived + weights.latent * latent
-        numbers = {"pixels": pixels, "features": perceived, "latent": latent}
-        if weights.adversarial and self._discriminator is not None:
-            scores = self._discriminator(composed, seen.hole, seen.maps, features[1:])
-            fooled = self._fooled(scores, seen.hole)
-            total = total + weights.adversarial * fooled
-            numbers["adversarial"] = fooled
-        return Losses(total, {name: value.detach() for name, value in numbers.items()})
+        numbers = {"pixels": pixels.detach(), "features": perceived.detach(), "latent": latent.detach()}
+        return total, numbers, composed, features
 
     def _fooled(self, scores: Scores, hole: Tensor) -> Tensor:
         own, *heads = scores.patches
@@ -148,18 +154,13 @@ class PortraitObjective:
         return loss - self._weights.heads * torch.stack([within(head, hole) for head in heads]).sum()
 
     def _discriminator_losses(self, batch: Batch, rng: torch.Generator) -> Losses:
-        if self._discriminator is None:
-            raise TrainingError("there is no discriminator to train.")
         seen = self._see(batch)
-        half = len(batch) // 2
+        own_told = torch.cat([seen.hole, seen.maps], 1)
         with torch.no_grad():
-            mean, log_variance = self._encoder(seen.real[:half], seen.hole[:half], seen.maps[:half])
-            noise = _noise(len(batch), self._generator.z_channels, rng, seen.real)
-            z = torch.cat([mean + noise[:half] * (0.5 * log_variance).exp(), noise[half:]])
-            fresh = seen.compose(self._paint(batch, seen, z))
-            fake, told = self._pool.mixed(fresh, torch.cat([seen.hole, seen.maps], 1), rng)
+            fresh = seen.compose(self._paint(seen, len(batch) // 2, rng)[0])
+            fake, fake_told = self._pool.mixed(fresh, own_told, rng)
             features = self._features(torch.cat([seen.real, fake]))[1:]
-        told = torch.cat([torch.cat([seen.hole, seen.maps], 1), told])
+        told = torch.cat([own_told, fake_told])
         scores = self._discriminator(torch.cat([seen.real, fake]), told[:, :1], told[:, 1:], features)
         count = len(batch)
         hole, fake_hole = told[:count, :1], told[count:, :1]
@@ -168,12 +169,10 @@ class PortraitObjective:
         loss = loss + within(F.softplus(-own[:count]), hole) + within(F.softplus(own[count:]), fake_hole)
         hinges = [within(F.relu(1 - h[:count]), hole) + within(F.relu(1 + h[count:]), fake_hole) for h in heads]
         loss = loss + self._weights.heads * torch.stack(hinges).sum()
-        numbers = {"loss": loss, "real": scores.whole[:count].mean(), "fake": scores.whole[count:].mean()}
+        numbers = {"real": scores.whole[:count].mean(), "fake": scores.whole[count:].mean()}
         return Losses(loss, {name: value.detach() for name, value in numbers.items()})
 
     def _r1_losses(self, batch: Batch, rng: torch.Generator) -> Losses:  # noqa: ARG002  nothing is drawn
-        if self._discriminator is None:
-            raise TrainingError("there is no discriminator to train.")
         seen = self._see(batch[: max(8, len(batch) // 2)])
         real = seen.real.detach().requires_grad_()
         scores = self._discriminator(real, seen.hole, seen.maps)
@@ -189,24 +188,30 @@ class PortraitObjective:
         hole = 1 - batch.keep
         side = real.shape[-1]
         rim = widened(hole, side // 16) - hole
-        return _Seen(real, hole, landmark_maps(batch.keypoints, side), hole + self._weights.rim * rim)
+        maps = landmark_maps(batch.keypoints, side)
+        return _Seen(real, hole, maps, hole + self._weights.rim * rim, batch.keypoints, batch.tone)
 
-    def _paint(self, batch: Batch, seen: _Seen, z: Tensor) -> Tensor:
+    def _paint(self, seen: _Seen, known: int, rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """Whole crops, the first `known` from the encoder's latents; and the means and log-variances of those."""
+        mean, log_variance = self._encoder(seen.real[:known], seen.hole[:known], seen.maps[:known])
+        noise = _noise(len(seen.real), self._generator.z_channels, rng, seen.real)
+        z = torch.cat([mean + noise[:known] * (0.5 * log_variance).exp(), noise[known:]])
         keep = 1 - seen.hole
-        if batch.keypoints is None or batch.tone is None:
-            raise TrainingError("the portrait objective needs samples with keypoints and tone.")
         w = self._generator.style(z)
-        return self._generator.paint(seen.real * keep, keep, w, batch.keypoints, batch.tone).float()
+        painted = self._generator.paint(seen.real * keep, keep, w, seen.keypoints, seen.tone)
+        return painted.float(), mean, log_variance
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Seen:
-    """A batch as the losses see it: pictures, holes (1 = hole), landmark maps, weights of the pixels."""
+    """A batch as the losses see it: pictures, holes (1 = hole), landmark maps, weights of the pixels, conditions."""
 
     real: Tensor
     hole: Tensor
     maps: Tensor
     weight: Tensor
+    keypoints: Tensor
+    tone: Tensor
 
     def compose(self, painted: Tensor) -> Tensor:
         return self.real * (1 - self.hole) + painted * self.hole

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import cos, pi
 
@@ -50,3 +50,35 @@ class WarmupDecay:
             return rise
         done = 1 - left / self.decay
         return rise * (self.final + (1 - self.final) * (1 + cos(pi * done)) / 2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stages:
+    """Linear up over `warmup` images; then one level after another; the last one falls linearly to a tenth of itself.
+
+    Args:
+        lengths: of the stages, in images.
+        factors: one a stage.
+        warmup: images of the rise; 0 = none.
+
+    Raises:
+        TrainingError: there is not one factor a stage.
+    """
+
+    lengths: Sequence[int]
+    factors: Sequence[float]
+    warmup: int = 0
+
+    def __post_init__(self) -> None:
+        if len(self.lengths) != len(self.factors) or not self.lengths:
+            raise TrainingError(f"{len(self.lengths)} lengths of stages need as many factors, not {len(self.factors)}.")
+
+    def __call__(self, images: int) -> float:
+        rise = min(1.0, (images + 1) / self.warmup) if self.warmup else 1.0
+        start = 0
+        for length, factor in zip(self.lengths[:-1], self.factors[:-1], strict=True):
+            if images < start + length:
+                return rise * factor
+            start += length
+        done = min(1.0, max(0.0, (images - start) / max(1, self.lengths[-1])))
+        return rise * self.factors[-1] * (1 - 0.9 * done)

@@ -1,0 +1,5 @@
+"""dp2's own face generator at 64x64; `tiny128` adds a level."""
+
+from dp2.config import L
+
+generator = L("dp2.models.portrait_unet.PortraitUnet")(widths=[32, 64, 128, 192, 256], z_channels=64, w_channels=192)
