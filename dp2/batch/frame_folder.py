@@ -14,9 +14,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import secrets
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -97,11 +98,12 @@ def anonymize_frames(
     folder = WorkFolder(target, manifest, debug=options.debug is not None)
     folder.begin(options.settings)
     run = _Run(anonymizer, source, folder, options, report)
-    before = sum(folder.done(entry) for entry in manifest.frames)
+    before = len(manifest.frames) - run.left
     with Claims(folder.claims, lease=options.lease) as claims:
         key = None
         if before < len(manifest.frames):
-            key = run.work(claims, say)
+            with claims.take(f"worker-{secrets.token_hex(8)}") or nullcontext():  # so that nobody tidies up
+                key = run.work(claims, say)
         claims.sweep()
         if not claims.others():
             folder.sweep(key)
@@ -125,6 +127,7 @@ class _Run:
         self._options = options
         self._report = report
         self.summary = Summary()
+        self.left = sum(not folder.done(entry) for entry in folder.manifest.frames)
         frames = self._manifest.frames
         size = min(max(len(frames) // _CHUNKS, _CHUNK[0]), _CHUNK[1])
         self._chunks = {
@@ -303,7 +306,7 @@ class _Run:
             write_frame(self._folder.debug_output(entry), self._options.debug(result))
         write_frame(self._folder.output(entry), self._options.view(result))
         self.summary.add(result)
-        self._report(result, None)
+        self._report(result, self.left)
 
 
 class _Chosen:

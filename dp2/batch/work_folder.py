@@ -75,8 +75,8 @@ class WorkFolder:
         mine = {"manifest": hashlib.sha256(self.manifest.dumps().encode()).hexdigest(), **settings}
         path = self.folder / HIDDEN / "settings.json"
         if not path.exists():
-            self._refuse_foreign()
-            self._write(path, mine)
+            self._refuse_foreign(path)
+            self._write_first(path, mine)
         try:
             there = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
@@ -163,9 +163,17 @@ class WorkFolder:
             if key is not None and plan.name != key:
                 shutil.rmtree(plan, ignore_errors=True)
 
-    def _refuse_foreign(self) -> None:
+    def shows_originals(self) -> bool:
+        """Whether people may be recognised: dp2 did not write the frames, or only to show what was found."""
+        try:
+            settings = json.loads((self.folder / HIDDEN / "settings.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return True
+        return not isinstance(settings, dict) or settings.get("--visualize-detection") == "True"
+
+    def _refuse_foreign(self, settings: Path) -> None:
         strange = [entry.name for entry in self.manifest.frames if os.path.lexists(self.output(entry))]
-        if strange:
+        if strange and not settings.exists():  # another process may have begun in the meantime
             raise UsageError(
                 f"{self.folder}: holds {strange[0]}{', …' if len(strange) > 1 else ''}, which dp2 did not anonymize; "
                 "name another folder."
@@ -185,6 +193,15 @@ class WorkFolder:
         # Whoever comes second writes the same.
         with atomic_path(path, overwrite=True) as part:
             part.write_text(json.dumps(record), encoding="utf-8")
+
+    def _write_first(self, path: Path, record: Any) -> None:
+        """Of several processes that begin at once, one sets the settings for all."""
+        try:
+            with atomic_path(path, overwrite=False) as part:
+                part.write_text(json.dumps(record), encoding="utf-8")
+        except OutputError:
+            if not path.exists():
+                raise
 
     def _read(self, path: Path) -> Any:
         try:

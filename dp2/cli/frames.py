@@ -71,7 +71,7 @@ def join(
     folder: Path, video: Path, fps: float | None, crf: int | None, audio_from: Path | None, overwrite: bool
 ) -> None:
     """Write the frames in FOLDER as VIDEO. It is refused as long as one of them is missing."""
-    from dp2.batch.work_folder import HIDDEN
+    from dp2.batch.work_folder import WorkFolder
     from dp2.errors import UsageError
     from dp2.frame_manifest import read_manifest
     from dp2.sink.encoder import Encoding
@@ -84,7 +84,8 @@ def join(
         raise UsageError("--fps and --audio-from exclude each other: at another rate the sound would not fit.")
     if audio_from is not None:
         check_apart([audio_from], [video])
-    source = FrameFolderSource(folder, _at_rate(read_manifest(folder), fps))
+    manifest = _at_rate(read_manifest(folder), fps)
+    source = FrameFolderSource(folder, manifest)
     sink = open_sink(
         video,
         _with_sound(source.info, audio_from),
@@ -93,7 +94,7 @@ def join(
         overwrite=overwrite,
     )
     count = _write(_shown(source, source.info.frames, "joining"), sink)
-    if not (folder / HIDDEN).is_dir():
+    if WorkFolder(folder, manifest).shows_originals():
         click.echo(f"{folder}: these frames were not anonymized by dp2; people in {video} may be recognised.", err=True)
     click.echo(f"{folder} -> {video}: {count} frames", err=True)
 
