@@ -38,7 +38,12 @@ class Built:
 
 
 def build_dataset(
-    inputs: Sequence[Path], output: Path, settings: BuildSettings, *, overwrite: bool = False, progress: Progress
+    inputs: Sequence[Path],
+    output: Path,
+    settings: BuildSettings,
+    *,
+    overwrite: bool = False,
+    progress: Progress | None = None,
 ) -> Built:
     """Make a set of training crops.
 
@@ -49,7 +54,7 @@ def build_dataset(
         output: folder to be made.
         settings: how.
         overwrite: replace an existing set (no other folder).
-        progress: called as the work goes on.
+        progress: called as the work goes on; None = nobody.
 
     Raises:
         UsageError: an input does not exist or holds nothing.
@@ -74,7 +79,9 @@ def build_dataset(
     return Built(output, built)
 
 
-def _build(sources: Sequence[SourceFile], work: Path, settings: BuildSettings, progress: Progress) -> dict[str, Any]:
+def _build(
+    sources: Sequence[SourceFile], work: Path, settings: BuildSettings, progress: Progress | None
+) -> dict[str, Any]:
     detector = load_detector(settings)
     selection = Selection(settings)
     shared = digest({"cutting": settings.cutting(), "detector": detector.settings})
@@ -82,7 +89,8 @@ def _build(sources: Sequence[SourceFile], work: Path, settings: BuildSettings, p
         key = digest([shared, [file.state() for file in files]])
         part = make_part(work / "parts" / f"{number:06d}", files, settings, lambda: detector, key)
         selection.add(part, files)
-        progress(selection.files, len(sources), len(selection.kept))
+        if progress is not None:
+            progress(selection.files, len(sources), len(selection.kept))
         if selection.full:
             break
     if not selection.kept:
