@@ -171,9 +171,10 @@ def _draw_keypoints(canvas: Image, points: NDArray[np.float32], color: Color, pe
     seen = (points[:, 2] > 0) & (np.abs(points[:, :2]) < reach).all(axis=1)
     places = [tuple(place) for place in np.rint(points[:, :2].clip(-reach, reach)).astype(int).tolist()]
     if len(points) == 17:
-        for a, b in _SKELETON:
-            if seen[a] and seen[b]:
-                cv2.line(canvas, places[a], places[b], color, pen.line, cv2.LINE_AA)
+        bones = [(places[a], places[b]) for a, b in _SKELETON if seen[a] and seen[b]]
+        for width, shade in ((pen.line + 2, _DARK), (pen.line, color)):  # a dark rim: the mask beneath has the colour
+            for start, stop in bones:
+                cv2.line(canvas, start, stop, shade, width, cv2.LINE_AA)
     for place, visible in zip(places, seen, strict=True):
         if visible:
             cv2.circle(canvas, place, pen.line + 1, _DARK, cv2.FILLED, cv2.LINE_AA)

@@ -88,6 +88,16 @@ def test_body_keypoints_are_joined_and_unseen_ones_left_out():
     assert not drawn[:5, :5].any()
 
 
+def test_bones_can_be_seen_on_the_mask_of_their_colour():
+    points = np.zeros((1, 17, 3), np.float32)
+    points[0, 5], points[0, 6] = (40, 60, 1), (100, 60, 1)
+    person = Detections("person", [[10, 10, 150, 110]], [0.9], masks=np.ones((1, 120, 160), bool))
+    posed = draw(GREY, [person.with_(keypoints=points)])[55:66, 50:90].astype(int)
+    tinted = draw(GREY, [person])[60, 70].astype(int)
+    contrast = np.abs(posed - tinted).max(axis=2)
+    assert (contrast.max(axis=0) > 60).all()
+
+
 def test_landmarks_of_a_face_are_points():
     points = np.array([[[60, 50, 1], [80, 50, 1], [70, 60, 1], [62, 70, 1], [78, 70, 1]]], np.float32)
     drawn = changed(draw(GREY, [faces((50, 40, 90, 80), keypoints=points)]))
