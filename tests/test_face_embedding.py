@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,15 @@ from dp2.detect.centerface import CenterFace
 from dp2.errors import CheckpointMismatch, MissingWeights
 from dp2.face_embedding import FaceNet, MobileFaceNet
 from dp2.models.inception_resnet_v1 import InceptionResnetV1
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Where several test processes share the processor, more threads only wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +39,14 @@ def faces(image: np.ndarray) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
     return [image] * len(found), found.boxes, found.keypoints[:, :, :2]
 
 
-def test_nineteen_people_are_nineteen_people(embedder: MobileFaceNet, shared_data: Path) -> None:
-    images, boxes, points = faces(read(shared_data / "images" / "regjeringen.jpg"))
+@pytest.fixture(scope="module")
+def group(shared_data: Path) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
+    """The nineteen of regjeringen.jpg."""
+    return faces(read(shared_data / "images" / "regjeringen.jpg"))
+
+
+def test_nineteen_people_are_nineteen_people(embedder: MobileFaceNet, group) -> None:
+    images, boxes, points = group
     vectors = embedder(images, boxes, points)
     alike = vectors @ vectors.T
     assert vectors.shape == (19, 128)
@@ -39,20 +55,19 @@ def test_nineteen_people_are_nineteen_people(embedder: MobileFaceNet, shared_dat
     assert (alike[~np.eye(19, dtype=bool)] < embedder.same_person).all()
 
 
-def test_a_face_stays_itself_when_turned_darkened_and_shrunk(embedder: MobileFaceNet, shared_data: Path) -> None:
+def test_a_face_stays_itself_when_turned_darkened_and_shrunk(embedder: MobileFaceNet, shared_data: Path, group) -> None:
     image = Image.open(shared_data / "images" / "regjeringen.jpg").convert("RGB")
-    original = faces(np.asarray(image))
     changed = faces(
         (np.asarray(image.rotate(7).resize((image.width * 3 // 4, image.height * 3 // 4))) * 0.7).astype("u1")
     )
-    alike = embedder(*changed) @ embedder(*original).T
+    alike = embedder(*changed) @ embedder(*group).T
     assert len(alike) == 19
     assert (alike.max(axis=1) > embedder.same_person).mean() > 0.9
     assert len(set(alike.argmax(axis=1))) == 19
 
 
-def test_without_landmarks_the_box_will_do(embedder: MobileFaceNet, shared_data: Path) -> None:
-    images, boxes, points = faces(read(shared_data / "images" / "regjeringen.jpg"))
+def test_without_landmarks_the_box_will_do(embedder: MobileFaceNet, group) -> None:
+    images, boxes, points = group
     sure = embedder(images, boxes, points)
     for guess in (None, np.full_like(points, np.nan)):
         assert ((embedder(images, boxes, guess) @ sure.T).argmax(axis=1) == np.arange(19)).all()
