@@ -14,14 +14,15 @@ if TYPE_CHECKING:
 
 FAST, ACCURATE = "fast", "accurate"
 
-# Keys of detectors that trade time for what is found: the first that a detector has is changed. `scales` are passes
-# as factors of the frame's size: half of it takes a fifth of the time, twice of it finds faces of half the size.
-_TRADES: tuple[tuple[str, dict[str, Any]], ...] = (
-    ("scales", {FAST: [0.5], ACCURATE: [2.0, 1.0, 0.5, 0.25]}),
+# Keys of detectors that trade time for what is found, as factors; the first that a detector has is changed. Passes at
+# half the size take a fifth of the time, one at twice the size finds faces of half the size.
+_TRADES = (
+    ("scales", {FAST: 0.5, ACCURATE: 2.0}),
     ("min_size", {FAST: 2.0, ACCURATE: 0.5}),
     ("input_size", {FAST: 0.65, ACCURATE: 1.5}),
     ("scale", {FAST: 0.5, ACCURATE: 2.0}),
 )
+_AUTO = [1.0, 0.5, 0.25]  # passes, where the detector chooses them by the frame's size
 
 
 class Quality(click.ParamType):  # type: ignore[type-arg]  # generic only for the type checker
@@ -62,8 +63,11 @@ def _tradeable(value: Any) -> bool:
     return value == "auto" or not isinstance(value, (str, bool, type(None)))
 
 
-def _traded(key: str, value: Any, trade: Any) -> Any:
-    if key in ("scales", "scale"):
-        return trade
-    whole = round(value * trade)
+def _traded(key: str, value: Any, factor: float) -> Any:
+    if key == "scales":
+        passes = _AUTO if value == "auto" else [float(scale) for scale in value]
+        return [factor * max(passes), *(passes if factor > 1 else [])]
+    if key == "scale":
+        return factor if value == "auto" else factor * value
+    whole = round(value * factor)
     return max(whole, 12) if key == "min_size" else max(32, round(whole / 32) * 32)
