@@ -30,6 +30,8 @@ from numpy.typing import NDArray
 ROOT = Path(__file__).resolve().parents[1]
 STREET = ROOT.parent / "shared" / "data" / "videos" / "street_1080p.mp4"
 PHOTO = ROOT / "media" / "group.jpg"
+PERSON = ROOT / "media" / "astronaut.jpg"  # for the keep-list
+WEIGHTS = ROOT.parent / "shared" / "data" / "weights"  # of its network
 RATE = 25
 # What deface's {"codec": "libx264"} becomes in imageio-ffmpeg: quality 5 is crf 25, ffmpeg's own preset is medium.
 ENCODING = json.dumps({"codec": "libx264", "crf": 25, "preset": "medium"})
@@ -136,6 +138,9 @@ def speed(folder: Path, frames: int, rounds: int) -> None:
             "dp2, its defaults",
         )
     )
+    if WEIGHTS.is_dir():
+        os.environ.setdefault("DP2_WEIGHTS", str(WEIGHTS))
+        contestants.append(dp2("dp2, its defaults, keep-list", "--keep", str(PERSON)))
     if importlib.util.find_spec("onnxruntime") and importlib.util.find_spec("onnx"):
         contestants.append(deface("onnxrt", "deface with ONNX Runtime added"))
     runs: dict[str, list[Run]] = {contestant.name: [] for contestant in contestants}
