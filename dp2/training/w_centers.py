@@ -75,12 +75,19 @@ def k_means(points: Tensor, clusters: int, *, seed: int = 0, iterations: int = 5
 def _start(points: Tensor, clusters: int, rng: np.random.RandomState) -> Tensor:
     """Points far from each other: each next one is drawn in proportion to its squared distance from the others."""
     chosen = [int(rng.randint(len(points)))]
-    gaps = (points - points[chosen[0]]).square().sum(dim=1)
+    lengths = points.square().sum(dim=1)
+
+    def gaps_to(index: int) -> Tensor:
+        found = (lengths - 2 * (points @ points[index]) + lengths[index]).clamp(min=0)
+        found[index] = 0  # whatever rounding made of it: no point is drawn twice
+        return found
+
+    gaps = gaps_to(chosen[0])
     for _ in range(clusters - 1):
         reach = gaps.double().cumsum(0)
         place = int(torch.searchsorted(reach, torch.tensor(rng.uniform() * float(reach[-1]))))
         chosen.append(min(place, len(points) - 1))
-        gaps = torch.minimum(gaps, (points - points[chosen[-1]]).square().sum(dim=1))
+        gaps = torch.minimum(gaps, gaps_to(chosen[-1]))
     return points[chosen].clone()
 
 
