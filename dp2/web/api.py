@@ -17,7 +17,7 @@ from dp2.web.gallery import parse_id
 from dp2.web.jobs import Job, State
 from dp2.web.schema import AboutOut, AnonymizerOut, JobIn, JobOut, LimitsOut, MediaOut, Problem
 from dp2.web.service import Service, check_anonymizer
-from dp2.web.store import Media, NotFound, Session
+from dp2.web.store import Media, NotFound, Session, TooMuch
 from dp2.web.uploads import receive
 
 router = APIRouter(
@@ -105,6 +105,8 @@ async def submit(request: Request, wanted: JobIn) -> JobOut:
     service = _service(request)
     session = _own(request)
     job = _job(service, session, wanted)
+    if service.store.room(session) <= 0:
+        raise TooMuch("this session holds as much as it may; delete something first.")
     await service.queue.submit(job)
     return _job_out(service, job)
 

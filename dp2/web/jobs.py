@@ -89,6 +89,7 @@ class Job:
     def end(self, state: State, error: str | None = None) -> None:
         """It is over; what a failed job left is deleted."""
         self.state, self.error = state, error
+        self.session.used = time.monotonic()  # a result is kept for as long as an upload, however long it took
         self.took = None if self.began is None else round(time.monotonic() - self.began, 3)
         if state is not State.DONE and self.folder is not None:
             shutil.rmtree(self.folder, ignore_errors=True)
@@ -114,8 +115,9 @@ class JobQueue:
         Raises:
             TooMuch: too many wait already.
         """
-        own = sum(held.session is job.session and not held.over for held in self._jobs.values())
-        if own >= self._limits.session_jobs or len(self._waiting) >= self._limits.waiting:
+        if len(self.of(job.session)) >= self._limits.session_jobs:
+            raise TooMuch(f"a session may hold {self._limits.session_jobs} jobs; delete some.")
+        if len(self._waiting) >= self._limits.waiting:
             raise TooMuch("too many jobs are waiting; try again when some are done.")
         self._jobs[job.id] = job
         async with self._more:

@@ -13,8 +13,8 @@ class Limits:
         upload_bytes: of one file.
         pixels: of one picture or frame.
         video_seconds: of one video.
-        session_bytes: of all uploads of one session together; also the largest file that a worker may write.
-        session_media, session_jobs: files held, and jobs that wait or run, for one session.
+        session_bytes: of all uploads and results of one session; also the largest file that a worker may write.
+        session_media, session_jobs: uploads and jobs, finished ones included, that one session may hold.
         waiting: jobs that wait, of all sessions.
         sessions: that hold anything.
         inspect_seconds: a worker may take to look at an upload.
@@ -28,7 +28,7 @@ class Limits:
     video_seconds: float = 600.0
     session_bytes: int = 2_000_000_000
     session_media: int = 200
-    session_jobs: int = 100
+    session_jobs: int = 300
     waiting: int = 500
     sessions: int = 200
     inspect_seconds: float = 60.0

@@ -141,8 +141,12 @@ class Store:
         shutil.rmtree(media.folder, ignore_errors=True)
 
     def room(self, session: Session) -> int:
-        """Bytes that a session may still upload."""
-        held = sum(media.size for media in session.media.values())
+        """Bytes that a session may still fill; what is not there any more counts for nothing."""
+        held = 0
+        for folder, _, names in os.walk(session.folder):
+            for name in names:
+                with contextlib.suppress(OSError):
+                    held += os.lstat(os.path.join(folder, name)).st_size
         return self._limits.session_bytes - held - session.uploading
 
     def idle(self) -> list[Session]:

@@ -47,7 +47,7 @@ async def receive(service: Service, session: Session, name: str, request: Reques
         raise _too_large(service, allowed)
     expected = int(length) if length.isdecimal() else allowed
     media = service.store.new_media(session, name)
-    session.uploading += expected
+    session.uploading += expected  # so that several at a time do not get the same room
     try:
         media.size = await _store(service, media, request, allowed)
         media.facts = await _inspect(service, media)

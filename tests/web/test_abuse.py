@@ -373,3 +373,13 @@ def test_password_is_asked_for_everything(guarded) -> None:
         assert client.get("/", headers={"authorization": f"Basic {malformed}"}).status_code == 401
         assert client.get("/", auth=("anna", "correct horse")).status_code == 200
         assert client.get("/").status_code == 200, "a session that was let in stays in"
+
+
+def test_results_count_towards_what_a_session_may_hold(client, server, media: Path) -> None:
+    photo = client.send_file(media / "astronaut.jpg")
+    assert client.finish(client.begin(photo))["state"] == "done"
+    held = photo["size"] + 50_000  # more than the upload alone, less than with its result
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(server.service.store, "_limits", replace(server.service.limits, session_bytes=held))
+        refused = client.post("/api/jobs", json={"media": photo["id"], "anonymizer": "face_blur"})
+    assert refused.status_code == 429

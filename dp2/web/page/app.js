@@ -239,7 +239,9 @@ async function work(item, wanted) {
 }
 
 async function detect(item) {
+  const anonymizer = $("anonymizer").value;
   const found = await work(item, { task: "detect" });
+  if (found && anonymizer !== $("anonymizer").value) return item.photo ? detect(item) : show();
   if (found) {
     item.found = found;
     item.frame = 0;
@@ -248,17 +250,22 @@ async function detect(item) {
   show();
 }
 
+const wishes = (item) => ({
+  anonymizer: $("anonymizer").value,
+  detections: item.found?.id ?? null,
+  keep: [...item.keep],
+  references: state.references.map((media) => media.id),
+  only: $("only").checked && state.references.length > 0,
+  keep_audio: $("keep-audio").checked,
+  keep_metadata: $("keep-metadata").checked,
+});
+
 async function anonymize(item) {
-  const result = await work(item, {
-    task: "anonymize",
-    detections: item.found?.id ?? null,
-    keep: [...item.keep],
-    references: state.references.map((media) => media.id),
-    only: $("only").checked && state.references.length > 0,
-    keep_audio: $("keep-audio").checked,
-    keep_metadata: $("keep-metadata").checked,
-  });
-  if (result) {
+  const wished = wishes(item);
+  const result = await work(item, { task: "anonymize", ...wished });
+  if (result && JSON.stringify(wished) !== JSON.stringify(wishes(item))) {
+    api.removeJob(result.id).catch(() => {}); // somebody has changed his mind meanwhile
+  } else if (result) {
     item.result = result;
     item.mode = "compare";
   }
