@@ -15,7 +15,6 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
@@ -24,6 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from dp2.anonymizer import Anonymizer, FrameDetections
+from dp2.batch.choices import AsPlanned, Recorded
 from dp2.batch.claims import LEASE, Claim, Claims
 from dp2.batch.share import share
 from dp2.batch.work_folder import Found, Planned, WorkFolder
@@ -34,8 +34,7 @@ from dp2.pipeline import Prefetch, batched
 from dp2.result import Result, Summary
 from dp2.sink.frame_folder import write_frame
 from dp2.source.frame_folder import read_frame
-from dp2.stages import StreamChooser
-from dp2.types import Choice, Detections, Frame, Image, regions
+from dp2.types import Choice, Frame, Image
 
 PASSES = ("accurate", "only", "fast")  # the most thorough first
 _CHUNKS = 64  # as many as that in a folder, if it is large enough
@@ -240,7 +239,7 @@ class _Run:
         if study is not None:
             for frame, found in self._anonymizer.follow(self._pixels(passes), track=track, detect=detect):
                 study.observe(frame, found)
-        chosen = _Recorded(chooser.start() if study is None else study.decide())
+        chosen = Recorded(chooser.start() if study is None else study.decide())
         results = self._anonymizer.process(
             self._pixels(passes), track=track, detect=detect, synthesize=False, choose=chosen
         )
@@ -283,7 +282,7 @@ class _Run:
                 track=False,
                 detect=lambda batch: [plan[frame.index].detections for frame in batch],
                 synthesize=self._options.synthesize,
-                choose=_Chosen({index: frame.choice for index, frame in plan.items()}),
+                choose=AsPlanned({index: frame.choice for index, frame in plan.items()}),
             )
             with closing(results):
                 for result in results:
@@ -307,35 +306,3 @@ class _Run:
         write_frame(self._folder.output(entry), self._options.view(result))
         self.summary.add(result)
         self._report(result, self.left)
-
-
-class _Chosen:
-    """A `StreamChooser` that does what was planned."""
-
-    def __init__(self, choices: Mapping[int, Choice | None]) -> None:
-        self._choices = choices
-
-    def update(self, frame: Frame, detections: Sequence[Detections]) -> Iterator[Choice]:
-        choice = self._choices[frame.index]
-        yield Choice(tuple(region for part in detections for region in regions(part))) if choice is None else choice
-
-    def flush(self) -> Iterator[Choice]:
-        return iter(())
-
-
-class _Recorded:
-    """A `StreamChooser` whose choices are kept."""
-
-    def __init__(self, inner: StreamChooser) -> None:
-        self._inner = inner
-        self.choices: deque[Choice] = deque()
-
-    def update(self, frame: Frame, detections: Sequence[Detections]) -> Iterator[Choice]:
-        for choice in self._inner.update(frame, detections):
-            self.choices.append(choice)
-            yield choice
-
-    def flush(self) -> Iterator[Choice]:
-        for choice in self._inner.flush():
-            self.choices.append(choice)
-            yield choice
