@@ -71,6 +71,8 @@ def config_tree(request: Request, options: Mapping[str, Any]) -> DictConfig:
     choose_in(tree, choice_options(options))
     for override in request.overrides:
         apply_override(tree, override)
+    if options["detections_only"] and "anonymizer" in tree:
+        tree.anonymizer.synthesizers = {}  # nothing is painted: generators need not even be here
     return tree
 
 
