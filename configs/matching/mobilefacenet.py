@@ -9,7 +9,7 @@ from ..anonymizers._face import centerface as _faces
 matching = L(Matching)(
     embedder=L(MobileFaceNet)(device="${device}", weights="mobilefacenet"),
     faces=_faces,
-    distance=1.0,
+    distance=0.9,
     doubt=0.15,
     margin=0.05,
     samples=3,

@@ -46,7 +46,7 @@ class Matching:
 
     embedder: FaceEmbedder
     faces: Detector
-    distance: float = 1.0
+    distance: float = 0.9
     doubt: float = 0.15
     margin: float = 0.05
     samples: int = 3
