@@ -223,6 +223,8 @@ def _job_out(service: Service, job: Job) -> JobOut:
         id=job.id,
         task=job.task,
         media=None if job.media is None else job.media.id,
+        anonymizer=job.arguments["anonymizer"],
+        keep=job.arguments.get("keep", []),
         state=job.state.value,
         place=service.queue.place(job),
         done=job.done,

@@ -108,12 +108,15 @@ class PeopleOut(BaseModel):
 class JobOut(BaseModel):
     """A job. `place`: how many are to come before it is done, itself included, while it is queued.
 
-    `done` of `total` frames. `people`: of a finished `detect`. `said`, `summary`, `notes`: of a finished `anonymize`.
+    `keep`: as it was wished for. `done` of `total` frames. `people`: of a finished `detect`. `said`, `summary`,
+    `notes`: of a finished `anonymize`.
     """
 
     id: str
     task: str
     media: str | None
+    anonymizer: str
+    keep: list[str]
     state: Literal["queued", "running", "done", "failed", "cancelled"]
     place: int
     done: int

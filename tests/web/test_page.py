@@ -23,6 +23,7 @@ FLAGS = [
 ]
 DESKTOP = {"viewport": {"width": 1280, "height": 820}}
 PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
+both_widths = pytest.mark.parametrize("page", [DESKTOP, PHONE], indirect=True, ids=["desktop", "phone"])
 PATIENCE = 90_000  # milliseconds
 
 
@@ -37,10 +38,10 @@ def browser() -> Iterator[object]:
         opened.close()
 
 
-@pytest.fixture(params=[DESKTOP, PHONE], ids=["desktop", "phone"])
+@pytest.fixture
 def page(request, browser, server) -> Iterator[object]:
     """A fresh visitor; whatever goes wrong in the page, or is asked of anybody else, fails the test."""
-    context = browser.new_context(**request.param, accept_downloads=True)
+    context = browser.new_context(**getattr(request, "param", DESKTOP), accept_downloads=True)
     context.set_default_timeout(PATIENCE)
     opened = context.new_page()
     wrong: list[str] = []
@@ -79,6 +80,7 @@ def test_no_file_of_the_page_refers_to_another_host() -> None:
         assert not re.search(r"\son\w+=|style=|<script>|javascript:|innerHTML", text), item.name
 
 
+@both_widths
 def test_photo_with_one_face_kept_by_a_click(page, media: Path) -> None:
     page.set_input_files("#upload", media / "group.jpg")
     page.wait_for_selector(".face")
@@ -136,6 +138,7 @@ def test_edge_between_before_and_after_can_be_dragged(page, media: Path) -> None
     assert page.locator("#compare").evaluate("e => e.style.getPropertyValue('--cut')") == "0%"
 
 
+@both_widths
 def test_clip_with_one_person_kept_compared_and_downloaded(page, media: Path, clips) -> None:
     group = np.asarray(Image.open(media / "group.jpg").resize((640, 360)))
     page.set_input_files("#upload", clips.make("clip.mp4", frames=20, size=(640, 360), pixels=group))
@@ -179,16 +182,18 @@ def test_file_that_is_no_picture_is_refused_with_words(page, tmp_path: Path) -> 
 
 def test_files_and_results_are_still_there_after_a_reload(page, media: Path) -> None:
     page.set_input_files("#upload", media / "astronaut.jpg")
-    page.wait_for_selector(".face")
+    page.locator(".face").click()
     page.click("#run")
     page.wait_for_selector("#download:visible")
     page.reload()
     page.wait_for_selector("#download:visible")
+    assert page.text_content("#who-count") == "1 of 1"
     assert page.locator("#strip img").count() == 1
     page.click("#remove")
     page.wait_for_selector("#drop:visible")
 
 
+@both_widths
 def test_camera_shows_anonymized_pictures(page) -> None:
     page.click("#tab-camera")
     page.click("#live-start")

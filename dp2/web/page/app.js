@@ -1,343 +1,11 @@
-// The page: files on the left, what to do with them on the right. The server holds the truth; this shows it.
+// The page: files on the left, what to do with them on the right. This file ties buttons to deeds.
 
 import * as api from "/page/api.js";
 import { Camera } from "/page/camera.js";
-import { comparePhotos, compareVideos, stopCompare } from "/page/compare.js";
-import { drawChips, drawFrame, markAll } from "/page/people.js";
-
-const $ = (id) => document.getElementById(id);
-const KNOWN = "dp2-references"; // which uploads are reference faces: survives a reload of this tab
-
-const state = { items: [], current: null, references: [], anonymizers: [], about: null, uploading: null };
-
-class Item {
-  constructor(media) {
-    this.media = media;
-    this.found = null; // finished job `detect`
-    this.result = null; // finished job `anonymize`
-    this.keep = new Set();
-    this.running = null; // the job that works on it now
-    this.problem = "";
-    this.frame = 0;
-    this.mode = "people";
-  }
-  get photo() { return this.media.kind === "image"; }
-  get people() { return this.found?.people ?? []; }
-  get ids() { return [...new Set(this.people.flatMap((frame) => frame.boxes.map((box) => box.id)).filter((id) => id !== null))]; }
-}
-
-// ---- what is shown -------------------------------------------------------------------------------------------------
-
-function show() {
-  const item = state.current;
-  $("drop").hidden = state.items.length > 0;
-  $("view").hidden = !item;
-  $("strip").hidden = state.items.length === 0;
-  drawStrip();
-  drawView(item);
-  drawWho(item);
-  drawActions(item);
-}
-
-function drawStrip() {
-  const tiles = state.items.map((item) => {
-    const tile = document.createElement("button");
-    const picture = document.createElement("img");
-    picture.src = `/api/media/${item.media.id}/preview`;
-    picture.alt = item.media.name;
-    tile.append(picture);
-    tile.title = item.media.name;
-    tile.setAttribute("aria-current", item === state.current);
-    tile.onclick = () => select(item);
-    const words = item.result ? "done" : item.running ? "…" : item.problem ? "!" : item.photo ? "" : duration(item.media.seconds);
-    if (words) {
-      const badge = document.createElement("span");
-      badge.className = item.result ? "badge done" : "badge";
-      badge.textContent = words;
-      tile.append(badge);
-    }
-    return tile;
-  });
-  const more = document.createElement("label");
-  more.textContent = "+";
-  more.title = "Add files";
-  more.htmlFor = "upload";
-  $("strip").replaceChildren(...tiles, more);
-}
-
-let drawn = ""; // what the view shows, so that it is not drawn again under somebody's finger
-
-function drawView(item) {
-  if (!item) { stopCompare($("compare")); $("people").replaceChildren(); drawn = ""; return; }
-  const compare = item.mode === "compare" && item.result !== null;
-  $("view-name").textContent = `${item.media.name} · ${item.media.width}×${item.media.height}`;
-  $("show-people").setAttribute("aria-pressed", !compare);
-  $("show-compare").setAttribute("aria-pressed", compare);
-  $("show-compare").disabled = !item.result;
-  $("people").hidden = compare;
-  $("compare").hidden = !compare;
-  $("frames").hidden = compare || item.people.length < 2;
-  const frame = item.people[item.frame];
-  $("frame-label").textContent = frame ? `Frame ${item.frame + 1} of ${item.people.length} · ${clock(frame.time)}` : "";
-  const wanted = [item.media.id, compare ? item.result.id : item.found?.id, compare, item.frame].join();
-  if (wanted === drawn) return;
-  drawn = wanted;
-  if (!compare) {
-    stopCompare($("compare"));
-    const url = frame ? `/api/jobs/${item.found.id}/frames/${item.frame}` : `/api/media/${item.media.id}/preview`;
-    drawFrame($("people"), url, frame, item.keep, (id) => toggle(item, id));
-  } else if (item.photo) {
-    comparePhotos($("compare"), `/api/media/${item.media.id}/preview`, `/api/jobs/${item.result.id}/preview`);
-  } else if (/\.(gif|webp)$/.test(item.result.filename)) {
-    comparePhotos($("compare"), `/api/media/${item.media.id}/source`, `/api/jobs/${item.result.id}/result`);
-  } else {
-    compareVideos($("compare"), `/api/media/${item.media.id}/source`, `/api/jobs/${item.result.id}/result`);
-  }
-}
-
-let chipsOf = null; // the detections whose chips are shown
-
-function drawWho(item) {
-  $("who").hidden = !item;
-  if (!item) { chipsOf = null; return; }
-  const ids = item.ids;
-  $("who-count").textContent = item.found && ids.length ? `${item.keep.size} of ${ids.length}` : "";
-  $("detect").hidden = Boolean(item.found || item.running);
-  $("who-all").hidden = ids.length === 0;
-  $("who-hint").textContent = item.running?.task === "detect" ? "Looking for people…"
-    : !item.found ? "Find people first, then click whom to keep; or anonymize everybody at once."
-    : ids.length ? "Click a face to keep it as it is. Everybody else is changed."
-    : "Nobody was found.";
-  if (chipsOf === item.found) return;
-  chipsOf = item.found;
-  const mine = item.found;
-  drawChips($("chips"), item.people, (number) => `/api/jobs/${mine.id}/frames/${number}`, item.keep, (id) => toggle(item, id), () => chipsOf !== mine);
-}
-
-function drawActions(item) {
-  const running = item?.running;
-  const open = state.items.filter((other) => !other.result && !other.running);
-  const busy = state.uploading !== null || Boolean(running);
-  $("progress").hidden = !busy;
-  if (state.uploading !== null) progress(`Uploading ${state.uploading.name}`, state.uploading.share);
-  else if (running) progress(words(running), running.total ? running.done / running.total : null);
-  $("cancel").hidden = state.uploading !== null;
-  const problem = item?.problem || state.problem || "";
-  $("problem").hidden = !problem;
-  $("problem").textContent = problem;
-  const done = item?.result && !running;
-  $("outcome").hidden = !done;
-  $("outcome").textContent = done ? [item.result.said, ...item.result.notes].join("\n") : "";
-  $("download").hidden = !done;
-  if (done) {
-    $("download").href = `/api/jobs/${item.result.id}/result`;
-    $("download").download = item.result.filename;
-    $("download").textContent = `Download ${item.result.filename}`;
-  }
-  $("run").hidden = Boolean(done) && open.length === 0;
-  $("run").disabled = open.length === 0;
-  $("run").textContent = open.length > 1 ? `Anonymize ${open.length} files` : "Anonymize";
-}
-
-function progress(text, share) {
-  $("progress-words").textContent = text;
-  $("fill").parentElement.classList.toggle("unknown", share === null);
-  $("fill").style.width = share === null ? "" : `${Math.round(share * 100)}%`;
-}
-
-function words(job) {
-  if (job.state === "queued") return job.place > 1 ? `${job.place - 1} before you in the queue` : "Next in the queue";
-  const what = job.task === "detect" ? "Looking for people" : "Anonymizing";
-  if (!job.total || job.total < 2 || !job.done) return `${what}…`;
-  const rate = job.done / job.seconds;
-  return `${what}: ${job.done} of ${job.total} · ${rate.toFixed(0)} frames/s · ${clock((job.total - job.done) / rate)} left`;
-}
-
-const duration = (seconds) => (seconds == null ? "" : clock(seconds));
-function clock(seconds) {
-  const whole = Math.max(0, Math.round(seconds));
-  return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}`;
-}
-
-// ---- what is done --------------------------------------------------------------------------------------------------
-
-function select(item) {
-  state.current = item;
-  state.problem = "";
-  show();
-}
-
-function toggle(item, id) {
-  if (item.keep.has(id)) item.keep.delete(id);
-  else item.keep.add(id);
-  changed(item);
-}
-
-// The choice is another one than the result was made with.
-function changed(item) {
-  forgetResult(item);
-  markAll([$("people"), $("chips")], item.keep);
-  show();
-}
-
-function forgetResult(item) {
-  if (item.result) api.removeJob(item.result.id).catch(() => {});
-  item.result = null;
-  item.mode = "people";
-}
-
-async function add(files) {
-  state.problem = "";
-  const problems = [];
-  for (const file of files) {
-    try {
-      const item = new Item(await send(file));
-      state.items.push(item);
-      state.current = item;
-      show();
-      if (item.photo) detect(item);
-    } catch (error) {
-      problems.push(error.message);
-    }
-  }
-  state.uploading = null;
-  state.problem = problems.join("\n");
-  if (problems.length && state.items.length === 0) $("drop-limits").textContent = state.problem;
-  show();
-}
-
-async function send(file) {
-  const limit = state.about?.limits.upload_bytes ?? Infinity;
-  if (file.size > limit) throw new api.Refused(`${file.name}: larger than ${Math.round(limit / 1e6)} MB.`);
-  state.uploading = { name: file.name, share: 0 };
-  show();
-  try {
-    return await api.upload(file, (share) => { state.uploading = { name: file.name, share }; drawActions(state.current); });
-  } finally {
-    state.uploading = null;
-  }
-}
-
-async function work(item, wanted) {
-  item.problem = "";
-  try {
-    const job = await api.submit({ media: item.media.id, anonymizer: $("anonymizer").value, ...wanted });
-    const told = (current) => {
-      item.running = current;
-      if (item === state.current) drawActions(item);
-    };
-    told(job);
-    show();
-    const finished = await api.follow(job, told);
-    return finished.state === "done" ? finished : null;
-  } catch (error) {
-    item.problem = error.message;
-    return null;
-  } finally {
-    item.running = null;
-  }
-}
-
-async function detect(item) {
-  const anonymizer = $("anonymizer").value;
-  const found = await work(item, { task: "detect" });
-  if (found && anonymizer !== $("anonymizer").value) return item.photo ? detect(item) : show();
-  if (found) {
-    item.found = found;
-    item.frame = 0;
-    item.keep.clear();
-  }
-  show();
-}
-
-const wishes = (item) => ({
-  anonymizer: $("anonymizer").value,
-  detections: item.found?.id ?? null,
-  keep: [...item.keep],
-  references: state.references.map((media) => media.id),
-  only: $("only").checked && state.references.length > 0,
-  keep_audio: $("keep-audio").checked,
-  keep_metadata: $("keep-metadata").checked,
-});
-
-async function anonymize(item) {
-  const wished = wishes(item);
-  const result = await work(item, { task: "anonymize", ...wished });
-  if (result && JSON.stringify(wished) !== JSON.stringify(wishes(item))) {
-    api.removeJob(result.id).catch(() => {}); // somebody has changed his mind meanwhile
-  } else if (result) {
-    item.result = result;
-    item.mode = "compare";
-  }
-  show();
-  if (result && item === state.current && matchMedia("(max-width: 860px)").matches) $("view").scrollIntoView({ block: "start" });
-}
-
-async function remove(item) {
-  state.items = state.items.filter((other) => other !== item);
-  state.current = state.items.at(-1) ?? null;
-  show();
-  await api.removeMedia(item.media.id).catch(() => {});
-}
-
-// Another anonymizer finds other people: what was found and made by the one before is void.
-function anonymizerChanged() {
-  const chosen = state.anonymizers.find((other) => other.name === $("anonymizer").value);
-  $("anonymizer-about").textContent = chosen?.about ?? "";
-  $("live-anonymizer").value = $("anonymizer").value;
-  for (const item of state.items) {
-    forgetResult(item);
-    item.found = null;
-    item.keep.clear();
-    item.frame = 0;
-    item.problem = "";
-    if (item.photo && !item.running) detect(item);
-  }
-  show();
-}
-
-function settingsChanged() {
-  for (const item of state.items) forgetResult(item);
-  show();
-}
-
-async function addReferences(files) {
-  for (const file of files) {
-    try {
-      const media = await send(file);
-      if (media.kind !== "image") {
-        await api.removeMedia(media.id);
-        throw new api.Refused(`${file.name}: a photo is needed.`);
-      }
-      state.references.push(media);
-    } catch (error) {
-      state.problem = error.message;
-    }
-  }
-  drawReferences();
-  settingsChanged();
-}
-
-function drawReferences() {
-  sessionStorage.setItem(KNOWN, JSON.stringify(state.references.map((media) => media.id)));
-  $("references").replaceChildren(...state.references.map((media) => {
-    const tile = document.createElement("button");
-    const picture = document.createElement("img");
-    picture.src = `/api/media/${media.id}/preview`;
-    picture.alt = media.name;
-    tile.append(picture);
-    tile.title = `Forget ${media.name}`;
-    tile.onclick = async () => {
-      state.references = state.references.filter((other) => other !== media);
-      await api.removeMedia(media.id).catch(() => {});
-      drawReferences();
-      settingsChanged();
-    };
-    return tile;
-  }));
-}
-
-// ---- wiring --------------------------------------------------------------------------------------------------------
+import { addReferences, drawReferences, remembered } from "/page/known.js";
+import { show } from "/page/show.js";
+import { $, Item, clock, state } from "/page/state.js";
+import { add, anonymize, anonymizerChanged, changed, describeAnonymizer, detect, remove, settingsChanged } from "/page/work.js";
 
 function wireFiles() {
   $("upload").onchange = (event) => { add([...event.target.files]); event.target.value = ""; };
@@ -437,21 +105,22 @@ function offerAnonymizers() {
     });
     select.replaceChildren(...groups.flat());
   }
-  const chosen = state.anonymizers.find((one) => one.name === $("anonymizer").value);
-  $("anonymizer-about").textContent = chosen?.about ?? "";
 }
 
 // After a reload the session's files and results are still there.
 async function restore() {
-  const known = new Set(JSON.parse(sessionStorage.getItem(KNOWN) ?? "[]"));
+  const known = remembered();
   const [media, jobs] = await Promise.all([api.media(), api.jobs()]);
   state.references = media.filter((one) => known.has(one.id));
   state.items = media.filter((one) => !known.has(one.id)).map((one) => new Item(one));
+  const last = jobs.at(-1)?.anonymizer;
+  if (last) $("anonymizer").value = $("live-anonymizer").value = last;
   for (const item of state.items) {
-    const done = jobs.filter((job) => job.media === item.media.id && job.state === "done");
+    const done = jobs.filter((job) => job.media === item.media.id && job.state === "done" && job.anonymizer === last);
     item.found = done.findLast((job) => job.task === "detect") ?? null;
     item.result = done.findLast((job) => job.task === "anonymize") ?? null;
     item.mode = item.result ? "compare" : "people";
+    item.keep = new Set(item.result?.keep ?? []);
   }
   state.current = state.items.at(-1) ?? null;
   drawReferences();
@@ -473,6 +142,7 @@ async function begin() {
       $("only").closest("label").hidden = true;
     }
     await restore();
+    describeAnonymizer();
   } catch (error) {
     state.problem = error.message;
   }
