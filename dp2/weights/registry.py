@@ -42,7 +42,7 @@ class Entry:
         file: its name in the cache, in `DP2_WEIGHTS` folders and below `DP2_MIRROR`.
         network: what it is for, in words.
         licence: in words.
-        format: torch, detectron2, onnx or tflite.
+        format: torch, detectron2, onnx, tflite or safetensors.
         urls: where it is published, in the order to try.
         md5, sha256: hexadecimal; a short sha256 is the prefix that its publisher states.
         size: bytes, where known.

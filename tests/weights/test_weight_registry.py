@@ -18,7 +18,7 @@ def test_every_row_can_be_fetched_or_comes_with_a_package():
         assert all(url.startswith("https://") for url in entry.urls), entry.name
         assert entry.licence
         assert entry.network
-        assert entry.format in {"torch", "detectron2", "onnx", "tflite"}
+        assert entry.format in {"torch", "detectron2", "onnx", "tflite", "safetensors"}
 
 
 def test_checksums_are_hexadecimal_and_of_the_right_length():
