@@ -12,6 +12,7 @@ from torch.nn.functional import interpolate
 
 from dp2.models.boxes import nonempty
 from dp2.models.densepose_heads import Decoder, DensePoseHead, EmbeddingPredictor, VertexEmbedder
+from dp2.models.nearest_vertices import VertexIndex
 from dp2.models.rcnn import RCNN, RCNNSettings, Regions, in_batches, per_image
 from dp2.models.resnet_fpn import BackboneSettings
 from dp2.models.roi_align import RoiAlign
@@ -21,7 +22,7 @@ LEGACY_ALIGN = RoiAlign(aligned=False, sampling_ratio=2)
 
 _HEAD_SIDE, _MAP_SIDE = 28, 112
 _AT_ONCE = 64  # regions in the head: 100 of them would take 1 GB of activations a layer
-_LOOKED_UP = 256  # pixels a step: the table of distances stays within a cache
+_LOOKED_UP = 65536  # pixels a step: their distances to the mesh's groups take 32 MB
 _MESH = "embedder_smpl_27554"
 
 
@@ -164,24 +165,19 @@ def body_masks(detections: SurfaceDetections, size: tuple[int, int]) -> Tensor:
     return masks
 
 
-def closest_vertices(embedding: Tensor, body: Tensor, vertex_embeddings: Tensor) -> Tensor:
+def closest_vertices(embedding: Tensor, body: Tensor, vertices: VertexIndex) -> Tensor:
     """For each pixel of a body the mesh vertex whose embedding is nearest to the pixel's.
 
     Args:
         embedding: (N, E, H, W) float32, at any resolution.
         body: (N, H, W) bool; elsewhere nothing is looked up.
-        vertex_embeddings: (V, E) float32.
+        vertices: of the mesh.
 
     Returns:
         (N, H, W) int64; 0 outside the body.
     """
-    vertices = torch.zeros(body.shape, dtype=torch.int64, device=body.device)
+    found = torch.zeros(body.shape, dtype=torch.int64, device=body.device)
     pixels = embedding.permute(0, 2, 3, 1)[body].float()  # [P, E]
-    # |p - v|² = |p|² - 2 (p·v - |v|² / 2): nearest is where the bracket is greatest, and |p|² does not matter
-    half_squares = 0.5 * vertex_embeddings.square().sum(dim=1)
-    found = [
-        torch.addmm(half_squares, part, vertex_embeddings.T, beta=-1).argmax(dim=1)
-        for part in torch.split(pixels, _LOOKED_UP)
-    ]
-    vertices[body] = torch.cat(found) if found else vertices.new_empty(0)
-    return vertices
+    parts = torch.split(pixels, _LOOKED_UP) if len(pixels) else ()
+    found[body] = torch.cat([vertices.nearest(part) for part in parts]) if parts else found.new_empty(0)
+    return found

@@ -15,6 +15,8 @@ from dp2.weights.store import Store
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from dp2.models.nearest_vertices import VertexIndex
+
 _EMBEDDER = "roi_heads.embedder.embedder_smpl_27554."
 
 
@@ -32,11 +34,11 @@ class VertexMap:
     def __init__(self, weights: str, device: str) -> None:
         self._path = Store().path(weights)
         self._device = device
-        self._map: Tensor | None = None
+        self._map: VertexIndex | None = None
         self._lock = threading.Lock()
 
-    def load(self) -> Tensor:
-        """(V, E) float32 on its device, rows of length one.
+    def load(self) -> VertexIndex:
+        """The vertices on their device, their embeddings of length one.
 
         Raises:
             CheckpointMismatch: the checkpoint holds no embedder of the mesh SMPL.
@@ -46,11 +48,12 @@ class VertexMap:
                 self._map = self._read()
             return self._map
 
-    def _read(self) -> Tensor:
+    def _read(self) -> VertexIndex:
         import torch
 
         from dp2.device import pick_device
         from dp2.models.densepose_heads import VertexEmbedder
+        from dp2.models.nearest_vertices import index_vertices
         from dp2.weights.loading import load_checkpoint, load_strict, network_state
 
         state = network_state(load_checkpoint(self._path), str(self._path))
@@ -63,8 +66,7 @@ class VertexMap:
         embedder = VertexEmbedder(vertices=vertices, features=features, embedding=embedding)
         load_strict(embedder, own, source=str(self._path))
         with torch.inference_mode():
-            embeddings: Tensor = embedder.to(pick_device(self._device))()
-        return embeddings
+            return index_vertices(embedder.to(pick_device(self._device))())
 
 
 def surface_place(surface_box: NDArray[np.float32], box: Box, size: tuple[int, int]) -> Box:
@@ -101,7 +103,8 @@ def surface_condition(
 
     from dp2.models.densepose_cse import closest_vertices
 
-    embeddings = vertices.load()
+    mesh = vertices.load()
+    embeddings = mesh.embeddings
     dimensions = len(surface) - 1
     if embeddings.shape[1] != dimensions:
         raise CheckpointMismatch(
@@ -111,7 +114,7 @@ def surface_condition(
     placed = torch.from_numpy(_placed(surface, surface_place(surface_box, box, size), size)).to(embeddings.device)
     body = placed[-1] > 0
     with torch.inference_mode():
-        nearest = closest_vertices(placed[None, :-1], body[None], embeddings)[0]
+        nearest = closest_vertices(placed[None, :-1], body[None], mesh)[0]
         known = embeddings[nearest].permute(2, 0, 1) * body
         return torch.cat([known, body[None].float()]).cpu()
 

@@ -11,11 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 
 from dp2.models.densepose_cse import DensePoseCSE, SurfaceDetections, body_masks, closest_vertices
 from dp2.models.densepose_heads import AtrousConv
 from dp2.models.fuse import fuse_for_inference
+from dp2.models.nearest_vertices import index_vertices
 from dp2.models.rcnn import resize_shortest_edge
 from dp2.models.roi_heads import Selection
 
@@ -85,8 +88,24 @@ def test_vertex_of_a_pixel_is_the_nearest_one() -> None:
     body = torch.rand(2, 20, 31) > 0.4
     distances = torch.cdist(embedding.permute(0, 2, 3, 1).reshape(-1, 16).double(), vertices.double())
     nearest = distances.argmin(dim=1).view(2, 20, 31)
-    assert torch.equal(closest_vertices(embedding, body, vertices), nearest * body)
-    assert not closest_vertices(embedding, torch.zeros_like(body), vertices).any()
+    index = index_vertices(vertices)
+    assert torch.equal(closest_vertices(embedding, body, index), nearest * body)
+    assert not closest_vertices(embedding, torch.zeros_like(body), index).any()
+
+
+@settings(max_examples=8, deadline=None)
+@given(st.integers(0, 2**31), st.integers(1, 1000), st.sampled_from([0.0, 0.2, 1.0]))
+def test_vertex_on_a_surface_is_the_nearest_one(seed: int, count: int, noise: float) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    angles = torch.rand(count, 2, generator=generator) * 6
+    waves = torch.randn(2, 16, generator=generator)
+    vertices = torch.nn.functional.normalize(torch.cos(angles @ waves), dim=1)
+    chosen = torch.randint(count, (100,), generator=generator)
+    points = vertices[chosen] * 0.7 + noise * torch.randn(100, 16, generator=generator)
+    distances = torch.cdist(points.double(), vertices.double())
+    found = index_vertices(vertices).nearest(points)
+    # Two vertices may be equally near, up to rounding
+    assert torch.allclose(distances.gather(1, found[:, None])[:, 0], distances.amin(dim=1), atol=1e-5)
 
 
 def test_vertex_embeddings_have_length_one(tmp_path: Path) -> None:
