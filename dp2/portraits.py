@@ -1,6 +1,6 @@
 """What dp2's own face generator is told of a face, in training and in use: an oval hole, its tone, blurred landmarks.
 
-Nothing else of the removed face reaches the generator. The tone has 11 steps a channel and the landmarks are moved by
+Nothing else of the removed face reaches the generator. The tone comes in coarse steps and the landmarks are moved by
 chance, so that neither tells who it was.
 """
 
@@ -15,7 +15,9 @@ MARGIN = 1.4  # side of the crop in longer sides of the face box
 LANDMARKS = 5  # eyes, nose, corners of the mouth
 GROWN = 1.15  # the hole against the face box
 _EXPONENT = 2.5  # of the superellipse: between an ellipse (2), which shows the jaw, and a box, which shows seams
-_STEP = 24  # levels of a tone
+_MIDDLE = 0.7  # sides of the oval whose colour is told, in those of the box: skin, neither hair nor background
+_LUMA = np.array([[0.299, 0.587, 0.114], [-0.169, -0.331, 0.5], [0.5, -0.419, -0.081]])  # RGB to Y, Cb, Cr (BT.601)
+_STEPS = (24.0, 8.0, 8.0)  # of a tone, in levels of Y, Cb, Cr
 _JITTER = 0.012  # standard deviation of the landmarks' move, in sides of the crop
 
 
@@ -35,21 +37,26 @@ def oval(box: NDArray[np.floating], size: int, grown: float = GROWN) -> NDArray[
     return inside
 
 
-def tone(image: NDArray[np.uint8], hole: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """The mean colour of the hole in coarse steps; grey if it is empty.
+def tone(
+    image: NDArray[np.uint8], box: NDArray[np.floating], within: NDArray[np.bool_] | None = None
+) -> NDArray[np.float32]:
+    """The mean colour of the middle of a face in coarse steps: brightness in 24 levels, hue and saturation in 8.
 
     Args:
-        image: (H, W, 3) RGB.
-        hole: (H, W), True in the hole.
+        image: (S, S, 3) RGB, the crop.
+        box: (4,) of the face, in pixels of the crop.
+        within: (S, S), True where the crop shows the photo; None = everywhere.
 
     Returns:
-        (3,) float32 in [-1, 1].
+        (3,) float32 RGB in [-1, 1]; grey if nothing of the face is in the picture.
     """
-    if not hole.any():
+    middle = oval(box, len(image), _MIDDLE)
+    middle = middle if within is None else middle & within
+    if not middle.any():
         return np.zeros(3, np.float32)
-    mean = image[hole].mean(axis=0)
-    coarse = np.clip(np.round(mean / _STEP) * _STEP, 0, 255)
-    scaled: NDArray[np.float32] = (coarse / 127.5 - 1).astype(np.float32)
+    steps = np.array(_STEPS)
+    coarse = np.round(_LUMA @ image[middle].mean(axis=0) / steps) * steps
+    scaled: NDArray[np.float32] = (np.clip(np.linalg.solve(_LUMA, coarse), 0, 255) / 127.5 - 1).astype(np.float32)
     return scaled
 
 

@@ -90,12 +90,11 @@ class PortraitFaces:
                 image, points, box = _mirrored(image, points, box)
             box = box + rng.normal(0, _SHAKE, 4) * (box[2] - box[0])
             grown = rng.uniform(*self._grown)
-        hole = oval(box, self._side, grown)
         return Sample(
             image=torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1),
-            mask=torch.from_numpy(~hole)[None],
+            mask=torch.from_numpy(~oval(box, self._side, grown))[None],
             keypoints=torch.from_numpy(blurred_landmarks(points / self._side, rng)),
-            tone=torch.from_numpy(tone(image, hole)),
+            tone=torch.from_numpy(tone(image, box)),
         )
 
     def _variant(self, index: int) -> _Variant:

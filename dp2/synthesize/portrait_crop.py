@@ -80,8 +80,9 @@ class PortraitCrop:
         image = self.resized(padded(canvas, box), visible(box, canvas))
         factor = self.size[0] / (box[2] - box[0])
         corner = np.array(box[:2], np.float64)
-        hole = oval((region.box - np.tile(corner, 2)) * factor, self.size[0], self.grown)
-        colour = tone(image, hole & self._within(canvas, box))
+        face = (region.box - np.tile(corner, 2)) * factor
+        hole = oval(face, self.size[0], self.grown)
+        colour = tone(image, face, self._within(canvas, box))
         # Chance by identity: on a track the landmarks are moved alike, so that the face does not tremble.
         points = (region.keypoints[:, :2] - corner) / (box[2] - box[0])
         landmarks = blurred_landmarks(points, np.random.default_rng(region.identity % 2**63))
