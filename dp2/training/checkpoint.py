@@ -26,6 +26,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from dp2.errors import OutputError, TrainingError, UnreadableCheckpoint
+from dp2.training.average_style import settle_average_style
 from dp2.training.nested import flattened, restored
 from dp2.training.state import State
 from dp2.weights.loading import load_strict
@@ -143,6 +144,7 @@ class Checkpoints:
             ) from error
 
     def _write(self, folder: Path, state: State) -> None:
+        settle_average_style(state.average.network)
         layout, tensors = flattened(state.state_dict())
         save_file(stored(state.average.network.state_dict()), folder / GENERATOR)
         save_file(stored(tensors), folder / _STATE)

@@ -19,6 +19,8 @@ from torch import nn
 
 from dp2.data.batch import Batch
 from dp2.errors import OutputError, TrainingError, UnreadableCheckpoint
+from dp2.models.stylegan_unet import StyleGANUnet
+from dp2.training.average_style import settle_average_style
 from dp2.training.checkpoint import Checkpoints
 from dp2.training.conditions import Conditions
 from dp2.training.distributed import Group
@@ -259,3 +261,14 @@ def test_batch_that_cannot_be_shared_is_refused() -> None:
     assert share(settings, 3) == 4
     with pytest.raises(TrainingError, match="batch of 12 cannot be shared by 5"):
         share(settings, 5)
+
+
+def test_the_average_style_is_that_of_the_weights():
+    torch.manual_seed(0)
+    network = StyleGANUnet(resolution=(32, 32), width=4, max_multiplier=2, z_channels=8, w_channels=8).eval()
+    settle_average_style(network)
+    styles = network.style(torch.randn(4000, 8, generator=torch.Generator().manual_seed(1)))
+    spread = styles.std(0).mean()
+    assert (network.style(torch.randn(1, 8), truncation=0.0)[0] - styles.mean(0)).abs().max() < 0.2 * spread
+    plain = torch.nn.Linear(2, 2)
+    settle_average_style(plain)
