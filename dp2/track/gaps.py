@@ -15,6 +15,7 @@ _TICK = 1e-6  # times are rounded from exact fractions; a gap of just the limit 
 SPEED_WINDOW = 0.5  # seconds of hits that tell a speed: fewer show the jitter of boxes, more hide turns
 _SPEED_PRIOR = (0.06 / 2.0) ** 2  # s²: box jitter over a usual speed, both in sizes; keeps two close hits from a leap
 _NEAR_BORDER = 0.25  # of the object's size: what is lost this near to the border, moving out, is covered up to it
+_LAST_SEEN = 0.1  # of the object's size: of it stays at the border while it coasts out
 _TOUCH = 1.5  # pixels from the border: that edge of the box is the picture's, not the object's
 
 
@@ -83,7 +84,10 @@ class Filling:
         speed = _speed(hits, at.height, at.width)
         box = start + elapsed * speed
         if not _inside(box, at.height, at.width):
-            return None
+            if abs(elapsed) > limit + _TICK or not touches_border(start, at.height, at.width):
+                return None
+            # An arm or a leg may be still there, and its box too weak for the detector
+            box = _held_back(box, at.height, at.width)
         direction = 1.0 if at.number > hits[0].number else -1.0
         crosses = not _inside(start + direction * self.max_gap * speed, at.height, at.width)
         if abs(elapsed) > (max(limit, self.max_gap) if crosses else limit) + _TICK:
@@ -129,6 +133,21 @@ def _free(low: float, high: float, low_cut: bool, high_cut: bool) -> float:
 
 def _inside(box: Array, height: int, width: int) -> bool:
     return bool(box[2] > 0 and box[3] > 0 and box[0] < width and box[1] < height)
+
+
+def touches_border(box: Array, height: int, width: int) -> bool:
+    """Whether the picture's border may cut the object off."""
+    x0, y0, x1, y1 = box
+    return bool(x0 <= _TOUCH or y0 <= _TOUCH or x1 >= width - _TOUCH or y1 >= height - _TOUCH)
+
+
+def _held_back(box: Array, height: int, width: int) -> Array:
+    """A box that left the picture, moved back until a little of it is inside."""
+    size = np.array([width, height])
+    inside = np.minimum(_LAST_SEEN * (box[2:] - box[:2]), size)
+    shift = np.maximum(inside - box[2:], 0) - np.maximum(box[:2] - (size - inside), 0)
+    moved: Array = box + np.concatenate([shift, shift])
+    return moved
 
 
 def _up_to_border(box: Array, speed: Array, height: int, width: int) -> Array:

@@ -14,7 +14,7 @@ import numpy as np
 from dp2.errors import TrackingError, UsageError
 from dp2.track.association import Association, iou
 from dp2.track.filled import append
-from dp2.track.gaps import SPEED_WINDOW, Filling, Moment
+from dp2.track.gaps import SPEED_WINDOW, Filling, Moment, touches_border
 from dp2.track.lane import Lane, Seen
 from dp2.track.motion import MotionModel
 from dp2.types import Detections, Frame, Origin
@@ -181,7 +181,7 @@ class StreamTracker:
         known = seen.ids >= 0
         origin = seen.detections.origins.copy()
         origin[origin == Origin.WEAK] = Origin.DETECTED
-        sure = seen.detections.with_(origin=origin, track_ids=seen.ids)[known]
+        sure = self._whole(lane, seen).with_(origin=origin, track_ids=seen.ids)[known]
         here = set(seen.ids[known].tolist())
         filled = {
             track.id: row
@@ -194,6 +194,24 @@ class StreamTracker:
             for id_ in np.asarray(guesses)[overlap >= _SAME]:
                 del filled[int(id_)]
         return append(sure, list(filled.values()), list(filled))
+
+    def _whole(self, lane: Lane, seen: Seen) -> Detections:
+        """The detections of a frame; a weak one that the border cuts may be a leg alone: what the track's other hits
+        tell of the rest belongs to its mask."""
+        found = seen.detections
+        weak = (found.origins == Origin.WEAK) & (seen.ids >= 0)
+        if found.masks is None or not weak.any():
+            return found
+        tracks, masks = {track.id: track for track in lane.tracks}, found.masks.copy()
+        for row in np.flatnonzero(weak):
+            track = tracks.get(int(seen.ids[row]))
+            if track is None or not touches_border(found.boxes[row], seen.at.height, seen.at.width):
+                continue
+            others = [hit for hit in track.hits if hit.number != seen.at.number]
+            rest = self._filling.fill(others, seen.at)
+            if rest is not None and rest.mask is not None and rest.mask.shape == masks[row].shape:
+                masks[row] |= rest.mask
+        return found.with_(masks=masks)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
+from dp2.track.tracker import Tracking
 from dp2.types import PERSON, Detections, Origin
 
 HEIGHT, WIDTH, FPS = 240, 480, 25
@@ -55,3 +56,24 @@ def test_who_disappears_keeps_no_larger_mask_than_lately(track) -> None:
     widest = max(np.ptp(np.flatnonzero(mask.any(axis=0))) for mask in masks)
     assert all(np.ptp(np.flatnonzero(mask.any(axis=0))) < 1.5 * widest for mask in filled)
     assert np.array_equal(out[5].masks[0], masks[5])
+
+
+def test_last_foot_of_a_leaver_stays_covered_at_the_border(track) -> None:
+    places = [WIDTH - 100 + 300 * k / 10 for k in range(10)]
+    cut = [k > 3 for k in range(10)]
+    found = [Detections.empty(PERSON) if lost else detected(walker(x, 0)) for x, lost in zip(places, cut, strict=True)]
+    out = track(found, fps=10, size=(HEIGHT, WIDTH), tracking=Tracking(coast=0.4))
+    for rows in out[4:8]:
+        assert rows.masks[0][40:220, -5:].all()
+    assert not len(out[8])
+
+
+def test_weak_leg_at_the_border_brings_the_rest_of_its_track(track) -> None:
+    masks = [walker(WIDTH - 35 + 4 * k, 0) for k in range(8)]
+    found = [detected(mask) for mask in masks]
+    leg = masks[-1].copy()
+    leg[:85] = False
+    found[-1] = detected(leg).with_(origin=np.array([Origin.WEAK], np.uint8))
+    (last,) = track(found, fps=25, size=(HEIGHT, WIDTH))[-1:]
+    assert last.origins.tolist() == [Origin.DETECTED]
+    assert (masks[-1] & ~last.masks[0]).sum() <= 0.01 * masks[-1].sum()
