@@ -234,3 +234,16 @@ def test_gives_the_published_output(tmp_path: Path, fused: bool) -> None:
     assert torch.equal(found.classes, case["instances/pred_classes"])
     assert torch.equal(found.classes == 0, case["wrapper_out/is_person"])
     assert (found.masks[:12] != case["wrapper_out/segmentation"]).float().mean() < 1e-3
+
+
+@pytest.mark.parametrize("size", [(26, 27), (12, 9)])
+@pytest.mark.parametrize(("kernel", "stride"), [(3, 1), (3, 2), (1, 1), (1, 2)])
+def test_packed_convolution_equals_the_plain_one_at_every_size(size: tuple[int, int], kernel: int, stride: int) -> None:
+    torch.manual_seed(0)
+    conv = Conv(256, 260, kernel, stride=stride, relu=True).eval()
+    x = torch.randn(2, 256, *size)
+    onto = torch.randn(2, 260, -(-size[0] // stride), -(-size[1] // stride))
+    with torch.inference_mode():
+        expected = conv(x, onto=onto.clone())
+        fused = fuse_for_inference(nn.ModuleDict({"conv": conv}))["conv"]
+        assert torch.allclose(fused(x, onto=onto.clone()), expected, atol=1e-4)
