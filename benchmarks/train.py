@@ -34,7 +34,7 @@ from dp2.training.distributed import Group  # noqa: E402
 from dp2.training.ema import ExponentialAverage  # noqa: E402
 from dp2.training.loop import numbered  # noqa: E402
 from dp2.training.optimizers import build_optimizers  # noqa: E402
-from dp2.training.precision import Precision, settle_backends  # noqa: E402
+from dp2.training.precision import Precision, settled_backends  # noqa: E402
 from dp2.training.state import State  # noqa: E402
 from dp2.training.update import Updater  # noqa: E402
 
@@ -124,9 +124,13 @@ def noise(config: Any, count: int) -> Batch:
 
 def measure(path: str, options: argparse.Namespace) -> Measured:
     """One config, in this process."""
-    torch.manual_seed(0)
     device = pick_device(options.device)
-    settle_backends(device)
+    with settled_backends(device):
+        return _measure(path, options, device)
+
+
+def _measure(path: str, options: argparse.Namespace, device: torch.device) -> Measured:
+    torch.manual_seed(0)
     config = load_config(path)
     settings = config.training
     if settings.objective.get("surface") is not None:

@@ -54,6 +54,14 @@ class Group:
         dist.all_reduce(flags)
         return bool(flags.item() > 0)
 
+    def leaders(self, number: int) -> int:
+        """The leader's value of a number that each process has."""
+        if self.world == 1:
+            return number
+        held = torch.tensor([number], device=self.device)
+        dist.broadcast(held, src=0)
+        return int(held.item())
+
     def share(self, tensors: Iterable[Tensor]) -> None:
         """Give every process the leader's values."""
         if self.world == 1:

@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
+from math import isfinite
 from pathlib import Path
 
 import torch
 
 from dp2.data.batch import Batch
 from dp2.data.loader import Loading, training_batches
+from dp2.errors import TrainingError
 from dp2.training.checkpoint import Checkpoints, initialize
 from dp2.training.distributed import Group
 from dp2.training.ema import ExponentialAverage
 from dp2.training.journal import Journal
 from dp2.training.logs import JsonLines, Log
 from dp2.training.optimizers import build_optimizers, set_rates
-from dp2.training.precision import Precision, settle_backends
+from dp2.training.precision import Precision, settled_backends
 from dp2.training.settings import Training
 from dp2.training.sheets import Sheets
 from dp2.training.state import State
@@ -58,10 +60,18 @@ def train(
         DatasetError: data is missing or damaged.
         OutputError: the folder cannot be written to.
     """
-    settle_backends(group.device)
+    with settled_backends(group.device):
+        return _train(training, folder, checkpoints, group, stop, logs)
+
+
+def _train(
+    training: Training, folder: Path, checkpoints: Checkpoints, group: Group, stop: Stop, logs: list[Log]
+) -> Ending:
     state = fresh_state(training, group)
     if not checkpoints.restore(state) and training.initial is not None:
         initialize(state, Path(training.initial))
+    if group.any(state.step != group.leaders(state.step)):
+        raise TrainingError(f"{folder}: not all processes find the checkpoint there; it must be a folder they share.")
     group.share(state.tensors())
     if training.compile:
         for network in state.networks.values():
@@ -165,7 +175,7 @@ def _save(training: Training, checkpoints: Checkpoints, state: State, logs: list
     is_best = False
     if measure is not None:
         value = measure(state.average.network)
-        is_best = state.best is None or value < state.best
+        is_best = isfinite(value) and (state.best is None or value < state.best)
         state.best = value if is_best else state.best
         for log in logs:
             log.numbers(state.step, state.images, {measure.name: value})

@@ -8,7 +8,7 @@ from torch import nn
 
 
 class Measure(Protocol):
-    """Any of `dp2.metrics` that fits, e.g. FID.
+    """E.g. `dp2.metrics.best.BestBy`, which makes one of any metric.
 
     Attributes:
         name: for the log.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -49,12 +50,19 @@ class Precision:
         return torch.amp.GradScaler(self.device.type, enabled=half, growth_factor=4.0, growth_interval=100)
 
 
-def settle_backends(device: torch.device) -> None:
-    """Process-wide settings of torch that training gains from."""
+@contextmanager
+def settled_backends(device: torch.device) -> Iterator[None]:
+    """Process-wide settings of torch that training gains from, for as long as it lasts."""
+    products, convolutions = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = products.allow_tf32, convolutions.allow_tf32, convolutions.benchmark
+    flushed = not bool(torch.tensor([1e-40]).mul(1).item())
     # Numbers too small for the normal format take a CPU a hundred times as long, and shrinking gradients are full of
     # them: without this a trial ran at 10 images/s instead of 111.
     torch.set_flush_denormal(True)
     if device.type == "cuda":
-        torch.backends.cudnn.benchmark = True
-        torch.backends.cuda.matmul.allow_tf32 = True
-        torch.backends.cudnn.allow_tf32 = True
+        products.allow_tf32 = convolutions.allow_tf32 = convolutions.benchmark = True
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(flushed)
+        products.allow_tf32, convolutions.allow_tf32, convolutions.benchmark = before

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from dp2.data.batch import Sample
+from dp2.metrics.metric import Result
 
 
 @dataclass(frozen=True)
@@ -39,3 +41,18 @@ class Blobs:
 def surface() -> torch.Tensor:
     """(5, 2) an embedding of five vertices."""
     return torch.linspace(-1, 1, 10).view(5, 2)
+
+
+class Nothing:
+    """A metric that measures nothing."""
+
+    draws = 1
+
+    def start(self, run: object) -> None:
+        pass
+
+    def update(self, view: object) -> None:
+        pass
+
+    def results(self) -> list[Result]:
+        return [Result("nothing", math.nan)]
