@@ -12,6 +12,8 @@ from dp2.errors import DatasetError
 
 VERSION = 1
 _LONGEST_SIDE = 1 << 14
+_FARTHEST = 4 * _LONGEST_SIDE
+_MOST_PIXELS = 1 << 26  # of a window: what lies outside the photo is filled when it is read
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,22 +113,29 @@ def _side(value: Any) -> int:
 
 
 def _box(value: Any) -> tuple[float, float, float, float]:
-    x0, y0, x1, y1 = (_number(part) for part in value)
+    x0, y0, x1, y1 = (_place(part) for part in value)
     if x1 <= x0 or y1 <= y0:
         raise ValueError(f"{value!r} is no box")
     return x0, y0, x1, y1
 
 
 def _window(value: Any) -> tuple[float, float, float, float]:
-    box = _box(value)
-    if max(map(abs, box)) > 4 * _LONGEST_SIDE:
+    x0, y0, x1, y1 = _box(value)
+    if (x1 - x0) * (y1 - y0) > _MOST_PIXELS:
         raise ValueError(f"{value!r} is no window")
-    return box
+    return x0, y0, x1, y1
 
 
 def _point(value: Any) -> tuple[float, float, float]:
-    x, y, confidence = (_number(part) for part in value)
-    return x, y, confidence
+    x, y, confidence = value
+    return _place(x), _place(y), _number(confidence)
+
+
+def _place(value: Any) -> float:
+    number = _number(value)
+    if abs(number) > _FARTHEST:
+        raise ValueError(f"{value!r} is no place in a picture")
+    return number
 
 
 def _rounded(values: Any) -> Any:

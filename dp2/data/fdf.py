@@ -107,7 +107,9 @@ class _Faces:
         self._boxes = boxes
         self._landmarks = landmarks
         # Published as fractions of the picture; a set of one's own may have pixels.
-        self._unit = size if len(landmarks) and float(np.median(landmarks[:1024].astype(np.float64))) > _IN_PIXELS else 1
+        self._unit = (
+            size if len(landmarks) and float(np.median(landmarks[:1024].astype(np.float64))) > _IN_PIXELS else 1
+        )
         for name, rows in (("boxes", len(boxes)), ("landmarks", len(landmarks))):
             if rows != len(self._paths):
                 raise DatasetError(

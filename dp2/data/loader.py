@@ -140,8 +140,13 @@ def _as_it_is(batch: Any) -> Any:
 
 
 def _calm_worker(_: int) -> None:
-    """One thread each: the workers together already fill the machine."""
+    """One thread each: the workers together already fill the machine. Signals that end a run are often sent to all of
+    its processes; the run still needs its workers until its step is done, and ends them itself."""
+    import signal
+
     import cv2
 
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
     cv2.setNumThreads(0)
     torch.set_num_threads(1)

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -79,14 +80,14 @@ class Checkpoints:
             part.mkdir(parents=True)
             self._write(part, state)
             if target.exists():
-                shutil.rmtree(target)
+                self._remove(target)
             os.replace(part, target)
             _sync(self.folder)
             if best:
                 self._mark_best(state.step)
-        except OSError as error:
+        except (OSError, SafetensorError) as error:  # safetensors wraps what the system says
             shutil.rmtree(part, ignore_errors=True)
-            raise OutputError(f"{target}: the checkpoint cannot be written ({error.strerror or error}).") from error
+            raise OutputError(f"{target}: the checkpoint cannot be written ({error}).") from error
         self._thin()
         return target
 
@@ -105,9 +106,10 @@ class Checkpoints:
             return False
         numbers, tensors, average = self.read(self.path(steps[-1] if step is None else step))
         self._compare(numbers["config"])
+        content = restored(numbers["state"], tensors)
         try:
-            state.load_state_dict(restored(numbers["state"], tensors), average)
-        except (KeyError, ValueError, RuntimeError) as error:  # as torch reports other keys and shapes
+            state.load_state_dict(content, average)
+        except (KeyError, ValueError, RuntimeError, TypeError, AttributeError) as error:  # other keys, shapes, kinds
             raise TrainingError(f"{self.folder}: was written by other networks ({error}); use --fresh.") from error
         return True
 
@@ -121,13 +123,18 @@ class Checkpoints:
         """Make room for a run from the start."""
         self.clean()
         for step in self.steps():
-            shutil.rmtree(self.path(step))
+            self._remove(self.path(step))
         (self.folder / _BEST).unlink(missing_ok=True)
 
     def best(self) -> int | None:
         """The step of the best one, by the measure of the run; None = none was measured."""
         path = self.folder / _BEST
-        return int(path.read_text(encoding="ascii")) if path.is_file() else None
+        if not path.is_file():
+            return None
+        text = path.read_bytes()[:20]
+        if not text.isdigit():
+            raise UnreadableCheckpoint(f"{path}: is damaged; remove it, and the latest checkpoint counts.")
+        return int(text)
 
     def read(self, folder: Path) -> tuple[dict[str, Any], dict[str, Tensor], dict[str, Tensor]]:
         """The parts of a checkpoint's folder: what JSON holds, tensors by their path, the average.
@@ -137,6 +144,8 @@ class Checkpoints:
         """
         try:
             numbers = json.loads((folder / _NUMBERS).read_text(encoding="utf-8"))
+            if not isinstance(numbers["config"], dict) or "state" not in numbers:
+                raise ValueError(f"{_NUMBERS} holds no config or no state")
             return numbers, load_file(folder / _STATE), load_file(folder / GENERATOR)
         except Exception as error:  # safetensors has an exception type of its own beside OSError and ValueError
             raise UnreadableCheckpoint(
@@ -180,9 +189,12 @@ class Checkpoints:
         for step in self.steps()[: -self.keep]:
             if step == self.best():
                 continue
-            doomed = self.folder / f"{_PART}{secrets.token_hex(6)}"  # a name that is not read, before it is half gone
-            os.replace(self.path(step), doomed)
-            shutil.rmtree(doomed)
+            self._remove(self.path(step))
+
+    def _remove(self, path: Path) -> None:
+        doomed = self.folder / f"{_PART}{secrets.token_hex(6)}"  # a name that is not read, before it is half gone
+        os.replace(path, doomed)
+        shutil.rmtree(doomed)
 
 
 def initialize(state: State, folder: Path) -> None:

@@ -38,7 +38,7 @@ class JsonLines:
 
     def __init__(self, folder: Path, images: int) -> None:
         self.path = folder / "log.jsonl"
-        kept = [line for line in _lines(self.path) if _images(line) <= images]
+        kept = [line for line in _lines(self.path) if (_images(line) or 0) <= images]
         with atomic_path(self.path, overwrite=True) as temporary:
             temporary.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
 
@@ -119,10 +119,14 @@ class Wandb:
 
 
 def _lines(path: Path) -> list[str]:
-    """Whole lines; one cut short by a kill is dropped."""
-    text = path.read_text(encoding="utf-8") if path.is_file() else ""
-    return text.splitlines() if text.endswith("\n") or not text else text.splitlines()[:-1]
+    """Whole lines; what a kill or a loss of power left of others is dropped."""
+    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    return [line for line in text.split("\n")[:-1] if _images(line) is not None]
 
 
-def _images(line: str) -> int:
-    return int(json.loads(line)["images"])
+def _images(line: str) -> int | None:
+    """None = the line is no entry."""
+    try:
+        return int(json.loads(line)["images"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None

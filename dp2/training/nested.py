@@ -29,17 +29,23 @@ def restored(layout: Any, tensors: Mapping[str, Tensor]) -> Any:
     Raises:
         UnreadableCheckpoint: layout and tensors do not belong together.
     """
+    try:
+        return _restored(layout, tensors)
+    except (KeyError, ValueError, TypeError, RecursionError) as error:
+        raise UnreadableCheckpoint(f"a checkpoint's layout and tensors do not belong together ({error}).") from error
+
+
+def _restored(layout: Any, tensors: Mapping[str, Tensor]) -> Any:
     if not isinstance(layout, dict):
         return layout
-    (kind, value) = next(iter(layout.items()))
+    ((kind, value),) = layout.items()
     if kind == "dict":
-        return {key: restored(below, tensors) for key, below in value}
-    if kind == "list":
-        return [restored(below, tensors) for below in value]
-    if kind == "tuple":
-        return tuple(restored(below, tensors) for below in value)
-    if kind != "tensor" or value not in tensors:
-        raise UnreadableCheckpoint(f"a checkpoint's layout names {kind} {value}, which is not in it.")
+        return {key: _restored(below, tensors) for key, below in value}
+    if kind in ("list", "tuple"):
+        below = [_restored(item, tensors) for item in value]
+        return tuple(below) if kind == "tuple" else below
+    if kind != "tensor":
+        raise ValueError(f"there is no kind {kind}")
     return tensors[value]
 
 

@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from dp2.config import build, config_roots, find_config, load_config
 from dp2.data.folders import output_folder
-from dp2.errors import ConfigError, TrainingError
+from dp2.errors import ConfigError, TrainingError, UnreadableCheckpoint, UsageError
 from dp2.sink.atomic import atomic_path
 from dp2.training.checkpoint import GENERATOR, Checkpoints, stored
 from dp2.training.distributed import Group, joined
@@ -73,7 +73,9 @@ def prepared(config: DictConfig, source: str) -> Training:
     if "training" not in config:
         raise ConfigError(f"{source} has no `training` section; see configs/training.")
     seed = OmegaConf.select(config, "training.seed")
-    torch.manual_seed(0 if seed is None else int(seed))
+    if not isinstance(seed, int | None):
+        raise ConfigError(f"training.seed is a whole number, not {seed}.")
+    torch.manual_seed(seed or 0)
     training = build(config.training)
     if not isinstance(training, Training):
         raise ConfigError(f"`training` of {source} makes a {type(training).__name__}, not a Training.")
@@ -163,10 +165,15 @@ def export(folder: Path, target: Path, *, dtype: str = "fp32", overwrite: bool =
 
     Raises:
         TrainingError: the folder holds no checkpoint, or no such dtype.
+        UsageError: the target has another ending.
+        UnreadableCheckpoint: the checkpoint is damaged.
         OutputError: the target exists or cannot be written.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import load_file, save_file
 
+    if target.suffix != ".safetensors":
+        raise UsageError(f"{target}: a generator is exported as a .safetensors file.")
     checkpoints = Checkpoints(folder / "checkpoints")
     steps = checkpoints.steps()
     if not steps:
@@ -175,7 +182,11 @@ def export(folder: Path, target: Path, *, dtype: str = "fp32", overwrite: bool =
         raise TrainingError(f"a generator is exported as {' or '.join(_DTYPES)}, not {dtype}.")
     best = checkpoints.best()
     step = best if best in steps else steps[-1]
-    weights = load_file(checkpoints.path(int(step)) / GENERATOR)
+    path = checkpoints.path(int(step)) / GENERATOR
+    try:
+        weights = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise UnreadableCheckpoint(f"{path}: is damaged ({error}); remove its folder.") from error
     with atomic_path(target, overwrite=overwrite) as temporary:
         save_file(stored(weights, _DTYPES[dtype]), temporary)
     return int(step)

@@ -27,6 +27,9 @@ class Report:
         sheet_rows, sheet_latents: samples on a sheet, and latents of each.
         logs: opened beside the JSON-lines log: TensorBoard, wandb, …
         measure: run on the averaged generator at each checkpoint; its lowest value marks the best one.
+
+    Raises:
+        TrainingError: an interval or a number is below 1.
     """
 
     log_every: int = 1024
@@ -38,6 +41,11 @@ class Report:
     sheet_latents: int = 4
     logs: Sequence[OpenLog] = ()
     measure: Measure | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("log_every", "sheet_every", "save_every", "keep", "sheet_rows", "sheet_latents"):
+            if getattr(self, name) < 1:
+                raise TrainingError(f"training.report.{name} is {getattr(self, name)}; it must be at least 1.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +101,8 @@ class Training:
     def __post_init__(self) -> None:
         if self.batch < 1 or self.images < 1 or (self.micro_batch is not None and self.micro_batch < 1):
             raise TrainingError("batch, micro_batch and images are at least 1.")
+        if self.seed < 0 or self.workers < 0:
+            raise TrainingError("seed and workers are not negative.")
 
     def micro(self, world: int) -> int:
         """Images of a micro-batch on `world` processes.

@@ -60,7 +60,7 @@ class Updater:
         for number, batch in own:
             _copy(before, buffers)
             for name, value in self._backward(phase, number, batch).items():
-                numbers[name] = numbers.get(name, 0) + value.detach().float() / self.micro_batches
+                numbers[name] = numbers.get(name, 0) + value.detach().float().to(self.group.device) / self.micro_batches
             for change, old, new in zip(changes, before, buffers, strict=True):
                 change += (new.detach() - old) / self.micro_batches
         self.group.sum_([p.grad for p in parameters if p.grad is not None])

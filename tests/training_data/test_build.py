@@ -85,7 +85,7 @@ def digests(folder: Path) -> dict[str, str]:
 def test_crop_holds_the_face_where_its_record_says(size, place, limit: int) -> None:
     height, width = size
     x, y, wide, tall = place
-    x, y = min(x, width - 5), min(y, height - 5)
+    x, y = min(max(x, 1 - wide), width - 5), min(max(y, 1 - tall), height - 5)  # some of it lies in the photo
     rows, columns = np.mgrid[:height, :width].astype(np.uint8)
     image = np.dstack([columns, rows, rows])  # every pixel says where it was
     made = cut(image, face_at((x, y, x + wide, y + tall)), SOURCE, None, BuildSettings(size=limit))
@@ -311,6 +311,13 @@ def test_wrong_usage_is_one_line(
 def test_records_that_are_none_are_refused(text: str) -> None:
     with pytest.raises(DatasetError, match="here"):
         parse_record(text, "here")
+
+
+@pytest.mark.parametrize("strange", [{"window": [-65000, -65000, 65000, 65000]}, {"box": [0, 0, 1e300, 9]}])
+def test_record_of_a_monstrous_place_is_refused(strange: dict[str, list[float]]) -> None:
+    record = cut(noise(200, 200), face_at((60, 60, 130, 140)), SOURCE, None, BuildSettings()).record
+    with pytest.raises(DatasetError, match="here"):
+        parse_record(json.dumps({**json.loads(record.to_json()), **strange}), "here")
 
 
 def test_record_is_read_as_it_was_written() -> None:
