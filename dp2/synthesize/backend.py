@@ -77,7 +77,7 @@ class TorchBackend:
     @torch.inference_mode()
     def paint(self, crops: Sequence[Crop], styles: Tensor) -> Painted:
         """As in `Backend`."""
-        condition, mask, extra = stacked(crops)
+        condition, mask, extra = stacked(crops, self.conditions)
         condition = condition.to(self._device, memory_format=torch.channels_last)
         mask = mask.to(self._device, memory_format=torch.channels_last)
         extra = {name: value.to(self._device) for name, value in extra.items()}
@@ -89,12 +89,13 @@ class TorchBackend:
             torch.cuda.empty_cache()
 
 
-def stacked(crops: Sequence[Crop]) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-    """Crops as inputs: condition (N, 3, h, w) in [-1, 1] and 0 in the hole, mask (N, 1, h, w), and the conditions."""
+def stacked(crops: Sequence[Crop], names: Sequence[str]) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    """Crops as inputs: condition (N, 3, h, w) in [-1, 1] and 0 in the hole, mask (N, 1, h, w), and those of the crops'
+    conditions that the generator names: crops may hold more."""
     keep = torch.from_numpy(np.stack([crop.keep for crop in crops]))[:, None]
     images = torch.from_numpy(np.stack([crop.image for crop in crops])).permute(0, 3, 1, 2)
     known = torch.where(keep, (images.float() - 127.5) / 127.5, 0.0)
-    extra = {name: torch.stack([crop.conditions[name] for crop in crops]) for name in crops[0].conditions}
+    extra = {name: torch.stack([crop.conditions[name] for crop in crops]) for name in names}
     return known, keep.float(), extra
 
 

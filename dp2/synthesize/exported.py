@@ -113,7 +113,7 @@ class ExportedBackend:
 
     def paint(self, crops: Sequence[Crop], styles: Tensor) -> Painted:
         """As in `dp2.synthesize.backend.Backend`."""
-        condition, mask, extra = stacked(crops)
+        condition, mask, extra = stacked(crops, self.conditions)
         tensors = {"condition": condition, "mask": mask, "w": styles, **extra}
         image = self._run({name: tensors[name].contiguous().numpy() for name in self._names})
         return to_pixels(torch.from_numpy(np.array(image)))

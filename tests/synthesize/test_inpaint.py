@@ -182,7 +182,7 @@ def test_the_network_is_fed_zeros_in_the_hole_whatever_the_paste(
 ) -> None:
     seen: list[torch.Tensor] = []
     synthesizer = inpainter(paste="reference")
-    spy(synthesizer, lambda crops, _: seen.extend(stacked(crops)[:2]))
+    spy(synthesizer, lambda crops, _: seen.extend(stacked(crops, ())[:2]))
     painted(synthesizer, picture, face(60, 60, 50))
     condition, mask = seen
     assert mask.min() == 0
@@ -568,3 +568,13 @@ def test_face_config_at_full_size(
     assert "1 face found, 1 changed" in result.output
     changed = (np.asarray(Image.open(tmp_path / "out.png").convert("RGB")) != astronaut).any(2)
     assert changed[85:165, 190:255].mean() > 0.95
+
+
+def test_crops_may_hold_more_than_the_generator_needs() -> None:
+    crop = Crop(
+        np.zeros((8, 8, 3), np.uint8),
+        np.ones((8, 8), bool),
+        (0, 0, 8, 8),
+        {"tone": torch.ones(3), "more": torch.ones(1)},
+    )
+    assert list(stacked([crop, crop], ("tone",))[2]) == ["tone"]
