@@ -14,7 +14,7 @@ $(STAMP): pyproject.toml
 	touch $@
 
 demo: $(STAMP)
-	$(BIN)/python anonymize.py face_blur media/astronaut.jpg media/grace_hopper.jpg media/group.jpg media/pan.mp4 -o outputs/demo --overwrite
+	$(BIN)/python anonymize.py media/astronaut.jpg media/grace_hopper.jpg media/group.jpg media/pan.mp4 -o outputs/demo --overwrite
 	@echo
 	@echo "Look at the pictures and the clip in outputs/demo/ ; the originals are in media/."
 

@@ -84,8 +84,8 @@ def deface() -> Tool:
     return run
 
 
-def dp2(*overrides: str) -> Tool:
-    anonymizer = load_anonymizer("face_blur", *overrides)
+def dp2(*overrides: str, config: str = "face_blur") -> Tool:
+    anonymizer = load_anonymizer(config, *overrides)
 
     def run(image: Image) -> Image:
         return next(anonymizer.process([Frame(image)], track=False)).image
@@ -121,9 +121,9 @@ class Grid:
 
 
 def tools(*, every: bool) -> dict[str, Tool]:
-    named = {"deface, its defaults": deface(), "dp2, its defaults": dp2()}
+    named = {"deface, its defaults": deface(), "dp2 face_blur": dp2(), "dp2 face_tiny": dp2(config="face_tiny")}
     if every:
-        named["dp2, its defaults, fp32"] = dp2("engine=openvino")
+        named["dp2 face_blur, fp32"] = dp2("engine=openvino")
         named["dp2, one pass"] = dp2("detector.scales=[1.0]")
         thresholds = (0.3, 0.2, 0.15, 0.1)
         grid = Grid(thresholds)

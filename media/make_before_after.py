@@ -1,4 +1,4 @@
-"""Makes the README's picture, before_after.jpg: group.jpg beside what `face_blur` makes of it."""
+"""Makes the README's picture, before_after.jpg: group.jpg beside what `face_tiny` makes of it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def side_by_side(before: Image.Image, after: Image.Image) -> Image.Image:
 
 def main() -> None:
     before = Image.open(HERE / "group.jpg").convert("RGB")
-    after = load_anonymizer("face_blur")(before)
+    after = load_anonymizer("face_tiny")(before)
     side_by_side(before, after).save(HERE / "before_after.jpg", quality=QUALITY)
 
 

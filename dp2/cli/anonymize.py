@@ -110,7 +110,8 @@ _RUN = "Running"
 def anonymize(**options: Any) -> None:
     """Find the people in photos, folders, videos or a camera and make them unrecognisable.
 
-    CONFIG is the name of an anonymizer (see `dp2 configs`) or a config file; face_blur if none is given.
+    CONFIG is the name of an anonymizer (see `dp2 configs`) or a config file. Without one faces get new
+    faces (face_tiny), or are covered where an option such as --replacewith asks for that (face_blur).
     INPUT is a file, a folder, a stream URL or `cam`. KEY=VALUE changes the config,
     e.g. detector.score_threshold=0.5.
 

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from dp2.sink.naming import Input
     from dp2.source.folder import Found
 
-DEFAULT_CONFIG = "face_blur"
+DEFAULT_CONFIG = "face_tiny"
+_CLASSIC_CONFIG = "face_blur"  # where options ask for classic redaction
+_CLASSIC_OPTIONS = ("replacewith", "replaceimg", "mosaicsize", "mask_scale", "boxes")
 IMAGE, VIDEO, ANIMATION, CAMERA, FRAMES = "image", "video", "animation", "camera", "frames"
 _STREAMS = ("rtsp://", "rtsps://", "rtmp://", "http://", "https://", "udp://", "tcp://", "srt://", "file://")
 
@@ -88,7 +90,8 @@ def parse_request(options: Mapping[str, Any]) -> Request:
     ending = "_anonymized"
     if options["detections_only"] or options["replacewith"] == "none":  # faces are visible: not under a safe name
         ending = "_detections" if options["detections_only"] else "_not_anonymized"
-    return Request(config or DEFAULT_CONFIG, tuple(inputs), tuple(overrides), options["output"], ending)
+    default = _CLASSIC_CONFIG if any(options[name] for name in _CLASSIC_OPTIONS) else DEFAULT_CONFIG
+    return Request(config or default, tuple(inputs), tuple(overrides), options["output"], ending)
 
 
 def is_camera(text: str) -> bool:
