@@ -89,7 +89,7 @@ def select(
     scores = logits.float().softmax(dim=1)[:, :-1]
     region, category = (scores > selection.score_threshold).nonzero(as_tuple=True)
     scores = scores[region, category]
-    moves = deltas.view(len(deltas), -1, 4)[region, category]
+    moves = deltas.view(len(deltas), deltas.shape[1] // 4, 4)[region, category]
     boxes = clip_boxes(apply_deltas(moves, proposals[region], (10.0, 10.0, 5.0, 5.0)), image_size)
     keep = batched_nms(boxes, scores, category, selection.nms_threshold)[: selection.per_image]
     if selection.classes is not None:
