@@ -20,6 +20,7 @@ from click.testing import CliRunner
 
 from dp2.cli import main
 from dp2.cli.anonymize import anonymize
+from dp2.cli.train import train
 from dp2.config import config_names
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,9 +29,9 @@ FENCE = re.compile(
     r"(?:<!-- file: (?P<file>\S+) -->\n)?^```(?P<kind>\w+)\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE
 )
 EXIT = re.compile(r"\s# exits with (\d)")
-PROGRAMS = {("python", "anonymize.py"): anonymize, ("dp2",): main}
+PROGRAMS = {("python", "anonymize.py"): anonymize, ("python", "train.py"): train, ("dp2",): main}
 # Words of other programs that the documents speak of.
-FOREIGN = {"--editable"}
+FOREIGN = {"--editable", "--nproc-per-node"}
 
 
 @dataclass(frozen=True)
