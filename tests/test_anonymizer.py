@@ -174,7 +174,7 @@ class FirstOnly:
     def __init__(self, behind: int = 0) -> None:
         self.behind = behind
 
-    def start(self, *, live: bool = False) -> "FirstOnly":
+    def start(self, *, live: bool = False) -> FirstOnly:
         self.held: list[Choice] = []
         return self
 

@@ -216,9 +216,7 @@ def test_own_lines_under_another_ending_are_still_read(tmp_path: Path) -> None:
     assert isinstance(open_detections(tmp_path / "found.json"), StoredDetections)
 
 
-def test_command_writes_and_reads_coco(
-    tmp_path: Path, astronaut: np.ndarray, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_command_writes_and_reads_coco(tmp_path: Path, astronaut: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Image.fromarray(astronaut[:256, 90:400]).save("photo.png")
     for words in (["--save-detections", "found.json"], ["--detections", "found.json", "-o", "again.png"]):
