@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
@@ -15,6 +16,7 @@ from dp2.data.batch import Batch, Dataset, collate
 from dp2.data.sampler import SampleOrder, endless_positions, finite_positions, sample_rng
 from dp2.errors import DatasetError
 
+_CONTEXT = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
 _Row = tuple[int, int]  # place in the run, number of the sample
 
 
@@ -119,6 +121,8 @@ def _load(dataset: _Rows, rows: Iterable[Sequence[_Row]], loading: Loading) -> I
         pin_memory=torch.cuda.is_available() if loading.pin is None else loading.pin,
         prefetch_factor=loading.prefetch if loading.workers else None,
         worker_init_fn=_calm_worker,
+        # Not "fork": engines that this process has used (OpenVINO, OpenMP) have threads, which do not survive it.
+        multiprocessing_context=_CONTEXT if loading.workers else None,
     )
     return _raised(loader)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,35 +12,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dp2.data.batch import Sample
 from dp2.data.loader import Loading, training_batches, validation_batches
 from dp2.data.sampler import SampleOrder
 from dp2.errors import DatasetError
 
-
-class Numbers:
-    """Each picture shows its own number, and chance in its second channel."""
-
-    resolution = (4, 4)
-
-    def __init__(self, length: int, bad: int = -1) -> None:
-        self.length, self.bad = length, bad
-
-    def __len__(self) -> int:
-        return self.length
-
-    def sample(self, index: int, rng: np.random.Generator) -> Sample:
-        if index == self.bad:
-            raise DatasetError(f"sample-{index}.png: is damaged.")
-        image = torch.full((3, 4, 4), index, dtype=torch.uint8)
-        image[1] = int(rng.integers(256))
-        return Sample(image, torch.ones(1, 4, 4, dtype=torch.bool))
-
-
-class WeightedNumbers(Numbers):
-    @property
-    def weights(self) -> np.ndarray:
-        return np.arange(self.length, dtype=np.float64)
+sys.path.append(str(Path(__file__).parent))  # worker processes import the datasets by name
+from numbered import Numbers, WeightedNumbers
 
 
 def taken(batches, count: int) -> torch.Tensor:
