@@ -483,6 +483,7 @@ def run(small: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
     def call(*arguments: object, generator: str | None = None) -> Result:
         changes = [f"synthesizer.generator={generator or small()}", "synthesizer.crop.size=[32,32]"]
+        changes += ["--detector", "centerface"]  # whose weights are here
         return CliRunner().invoke(anonymize, ["face", *map(str, arguments), *changes, "--device", "cpu"])
 
     return call
@@ -562,7 +563,9 @@ def test_face_config_at_full_size(
     checkpoint = publish(tmp_path, "fdf_stylegan.ckpt", load(PARITY / "recipe.py").weights("fdf_stylegan"))
     monkeypatch.setenv("DP2_WEIGHTS", str(tmp_path))
     monkeypatch.setenv("DP2_HOME", str(tmp_path / "home"))
-    result = CliRunner().invoke(anonymize, ["face", str(photo), "-o", str(tmp_path / "out.png")])
+    result = CliRunner().invoke(
+        anonymize, ["face", str(photo), "-o", str(tmp_path / "out.png"), "--detector", "centerface"]
+    )
     checkpoint.unlink()
     assert result.exit_code == 0, result.output
     assert "1 face found, 1 changed" in result.output
