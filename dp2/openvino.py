@@ -1,10 +1,11 @@
-"""Importing OpenVINO. Nothing about its use is ever reported to anyone."""
+"""OpenVINO, imported and begun once. Nothing about its use is ever reported to anyone."""
 
 from __future__ import annotations
 
 import importlib
 import sys
 import threading
+from functools import cache
 from typing import Any
 
 from dp2.errors import EngineError
@@ -38,3 +39,17 @@ def import_openvino() -> Any:
                 del sys.modules[_TELEMETRY]
             else:
                 sys.modules[_TELEMETRY] = before  # type: ignore[assignment]
+
+
+@cache
+def openvino_core() -> Any:
+    """The one `openvino.Core` of this process, which is never taken down.
+
+    On processors with AMX each core gives its thread a stack for signal handlers and frees it when it goes. Of two
+    cores the second puts back the stack of the first, even if that has been freed: the next signal, be it Ctrl-C or the
+    end of a child, would then be a segmentation fault (seen with OpenVINO 2026.4).
+
+    Raises:
+        EngineError: as `import_openvino`.
+    """
+    return import_openvino().Core()

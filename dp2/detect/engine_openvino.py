@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from dp2.detect.engine import Chosen, Network
 from dp2.detect.quantize import quantize
 from dp2.errors import EngineError
-from dp2.openvino import import_openvino
+from dp2.openvino import import_openvino, openvino_core
 
 
 @cache
@@ -22,8 +22,7 @@ def has_bf16() -> bool:
     if importlib.util.find_spec("openvino") is None:
         return False
     try:
-        core = import_openvino().Core()
-        return "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        return "BF16" in openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     except (EngineError, RuntimeError):
         return False
 
@@ -47,8 +46,8 @@ class OpenVinoEngine:
     """
 
     def __init__(self, network: Network, precision: str) -> None:
-        ov = import_openvino()
-        model = ov.Core().read_model(network.model)
+        ov, core = import_openvino(), openvino_core()
+        model = core.read_model(network.model)
         if precision == "int8":
             if network.ranges is None:
                 raise EngineError("this network has no measured ranges for int8: name another engine")
@@ -57,7 +56,7 @@ class OpenVinoEngine:
             model = _with_pixel_input(ov, model)
         # OpenVINO would take bf16 or f16 by itself wherever the processor has it
         config = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": _PRECISIONS[precision]}
-        compiled = ov.Core().compile_model(model, "CPU", config)
+        compiled = core.compile_model(model, "CPU", config)
         got = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
         if got != _PRECISIONS[precision]:
             raise EngineError(f"OpenVINO on this processor computes {got}, not {precision}: name another engine")

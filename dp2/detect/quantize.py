@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dp2.openvino import openvino_core
+
 Ranges = Mapping[str, tuple[float, float]]  # name of a tensor in the ONNX file → least and largest value
 _KINDS = {"Convolution": 1, "GroupConvolution": 2}  # → number of axes of the weights that count output channels
 _SEEN = 200_000  # values of a tensor that are looked at for a quantile
@@ -54,7 +56,7 @@ def measure(ov: Any, model: Any, batches: Iterable[NDArray[np.float32]], quantil
     """
     sources = {name: source for _, source, name in _convolutions(model)}
     taps = ov.Model([ov.opset13.result(source) for source in sources.values()], model.get_parameters())
-    compiled = ov.Core().compile_model(taps, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    compiled = openvino_core().compile_model(taps, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     ranges = dict.fromkeys(sources, (0.0, 0.0))
     for batch in batches:
         results = compiled(batch)

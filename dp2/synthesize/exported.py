@@ -132,9 +132,9 @@ def _onnxruntime(path: Path) -> Any:
 
 
 def _openvino(path: Path) -> Any:
-    from dp2.openvino import import_openvino
+    from dp2.openvino import openvino_core
 
-    core = import_openvino().Core()
+    core = openvino_core()
     compiled = core.compile_model(core.read_model(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     return lambda inputs: compiled(inputs)[compiled.output(0)]
 

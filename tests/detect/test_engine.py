@@ -124,3 +124,23 @@ import openvino_telemetry
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_signals_are_handled_after_engines_have_gone(tmp_path: Path) -> None:
+    (tmp_path / "edges.onnx").write_bytes(edge_network(pixels=False).model)
+    code = """
+import gc, signal, sys
+from pathlib import Path
+from dp2.detect.engine import Network, load_engine
+network = Network(Path(sys.argv[1]).read_bytes(), ("double", "sum"), pixels=False)
+first = load_engine(network, engine="openvino")
+second = load_engine(network, engine="openvino")
+del first
+gc.collect()
+del second
+gc.collect()
+signal.signal(signal.SIGUSR1, lambda *_: print("handled"))
+signal.raise_signal(signal.SIGUSR1)
+"""
+    done = subprocess.run([sys.executable, "-c", code, tmp_path / "edges.onnx"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout.strip()) == (0, "handled"), done.stderr

@@ -22,7 +22,7 @@ from dp2.cli.anonymize import anonymize
 from dp2.compose.paint import Outcome, paint
 from dp2.config import build, load_config
 from dp2.errors import CheckpointMismatch, EngineError, MissingWeights, UsageError
-from dp2.openvino import import_openvino
+from dp2.openvino import openvino_core
 from dp2.synthesize.backend import stacked, to_pixels
 from dp2.synthesize.crops import BodyCrop, Crop, FaceCrop
 from dp2.synthesize.exported import example_inputs
@@ -465,7 +465,7 @@ def test_export_command_writes_what_both_engines_run(kind: str, small: Callable[
         wanted = network(**inputs).numpy()
     feed = {name: value.numpy() for name, value in inputs.items()}
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    core = import_openvino().Core()
+    core = openvino_core()
     compiled = core.compile_model(core.read_model(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     for ours in (session.run(None, feed)[0], compiled(feed)[0]):
         assert np.linalg.norm(ours - wanted) / np.linalg.norm(wanted) < 1e-3
