@@ -17,7 +17,7 @@ GROWN = 1.15  # the hole against the face box
 _EXPONENT = 2.5  # of the superellipse: between an ellipse (2), which shows the jaw, and a box, which shows seams
 _MIDDLE = 0.7  # sides of the oval whose colour is told, in those of the box: skin, neither hair nor background
 _LUMA = np.array([[0.299, 0.587, 0.114], [-0.169, -0.331, 0.5], [0.5, -0.419, -0.081]])  # RGB to Y, Cb, Cr (BT.601)
-_STEPS = (24.0, 8.0, 8.0)  # of a tone, in levels of Y, Cb, Cr
+_STEPS = (16.0, 4.0, 4.0)  # of a tone, in levels of Y, Cb, Cr
 _JITTER = 0.012  # standard deviation of the landmarks' move, in sides of the crop
 
 
@@ -40,7 +40,7 @@ def oval(box: NDArray[np.floating], size: int, grown: float = GROWN) -> NDArray[
 def tone(
     image: NDArray[np.uint8], box: NDArray[np.floating], within: NDArray[np.bool_] | None = None
 ) -> NDArray[np.float32]:
-    """The mean colour of the middle of a face in coarse steps: brightness in 24 levels, hue and saturation in 8.
+    """The mean colour of the middle of a face in coarse steps: 16 levels of brightness, 4 of hue and saturation.
 
     Args:
         image: (S, S, 3) RGB, the crop.
