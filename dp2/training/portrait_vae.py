@@ -143,8 +143,9 @@ class PortraitObjective:
         frozen = {name: value.detach() for name, value in self._encoder.named_parameters()}
         shown = (made.composed[known:], seen.hole[known:], seen.maps[known:])
         mean, log_variance = functional_call(self._encoder, frozen, shown)
-        squares: Tensor = (made.z[known:] - mean).square() * (-log_variance).exp()
-        return 0.5 * (squares + log_variance).sum(1).mean()
+        squares = (made.z[known:] - mean).square() * (-log_variance).exp()
+        nats: Tensor = 0.5 * (squares + log_variance).sum(1)
+        return nats.mean()
 
     def _reconstructed(self, seen: _Seen, known: int, rng: torch.Generator) -> tuple[Tensor, dict[str, Tensor], _Made]:
         """Loss of the first `known` samples, numbers for the log, and what was made of all."""
