@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from dp2.data.batch import Sample
-from dp2.data.crop_shards import TRAIN, CropShards, StoredCrop, whole_window
-from dp2.data.portrait_light import photographed
+from dp2.data.crop_shards import TRAIN, CropShards, whole_window
+from dp2.data.portrait_light import Floats, Picture, photographed
+from dp2.data.portrait_scene import before, cut_scene, drawn_scene
 from dp2.data.portrait_warp import Spread, draw
 from dp2.errors import DatasetError
 from dp2.portraits import GROWN, LANDMARKS, MARGIN, blurred_landmarks, oval, tone
 
 _MIRRORED = [1, 0, 2, 4, 3]  # landmarks after left and right are swapped
 _EDGE = 0.04  # of the width: so far inside its sides a box is held to the turned head
+_CROWD = 0.25  # of the scenes: other people, with their faces
 _SHAKE = 0.02  # standard deviation of a box's sides, in widths
+
+
+class Matte(Protocol):
+    """Tells a person from what is behind."""
+
+    def soft(self, image: Picture) -> Floats:
+        """(H, W, 3) uint8 RGB to (H, W) float32 in [0, 1], 1 on the person."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,6 +53,9 @@ class PortraitFaces:
         variants: of each crop; 0 = the crop as it is, only cut out, and nothing is drawn.
         group_variants: the same for single groups (see `dp2.data.crop_record`): rare faces are to weigh more.
         grown: the hole's sides in those of the face box: least and most.
+        matte: makes what tells people from what is behind, so that they are put before other things too; None = they
+            stay where they are. Called at the first sample, in each process that loads data.
+        elsewhere: share of the variants for which this is done.
         keep: hold made variants in memory.
 
     Raises:
@@ -56,6 +71,8 @@ class PortraitFaces:
         variants: int = 6,
         group_variants: Mapping[str, int] | None = None,
         grown: tuple[float, float] = (1.06, 1.3),
+        matte: Callable[[], Matte] | None = None,
+        elsewhere: float = 0.7,
         keep: bool = True,
     ) -> None:
         if resolution[0] != resolution[1]:
@@ -71,6 +88,8 @@ class PortraitFaces:
             for crop in range(len(self._crops))
             for variant in range(max(1, groups.get(self._crops.record(crop).group, variants)) if variants else 1)
         ]
+        self._make_matte, self._elsewhere = matte, elsewhere
+        self._covers: dict[int, Picture] = {}
         self._kept: dict[int, _Variant] | None = {} if keep else None
 
     @property
@@ -101,12 +120,13 @@ class PortraitFaces:
         if self._kept is not None and index in self._kept:
             return self._kept[index]
         crop, number = self._places[index]
-        made = self._made(self._crops.crop(crop), np.random.default_rng((crop, number)))
+        made = self._made(crop, np.random.default_rng((crop, number)))
         if self._kept is not None:
             self._kept[index] = made
         return made
 
-    def _made(self, crop: StoredCrop, rng: np.random.Generator) -> _Variant:
+    def _made(self, number: int, rng: np.random.Generator) -> _Variant:
+        crop = self._crops.crop(number)
         record = crop.record
         if record.keypoints is None or len(record.keypoints) != LANDMARKS:
             raise DatasetError(f"{self._folder}: a {record.kind} without 5 landmarks; build the set with --faces.")
@@ -115,11 +135,34 @@ class PortraitFaces:
         box = np.array(record.box) - np.tile(corner, 2)
         points = np.array(record.keypoints)[:, :2] - corner
         warp = draw(box, self._side, Spread() if self._fresh else None, rng, margin=MARGIN, mirrored=False)
-        picture = warp.picture(image, self._side)
+        if self._fresh and self._make_matte is not None and rng.random() < self._elsewhere:
+            moved = warp.picture(np.dstack([image, self._cover(number, image)]), self._side)
+            picture = before(moved[..., :3], np.float32(1 / 255) * moved[..., 3].astype(np.float32), self._scene(rng))
+        else:
+            picture = warp.picture(image, self._side)
         if self._fresh:
             picture = photographed(picture, rng)
         sides = warp.points(_sides(box))
         return _Variant(picture, warp.points(points), np.concatenate([sides.min(0), sides.max(0)]))
+
+    def _cover(self, number: int, image: Picture) -> Picture:
+        """(H, W) uint8 of a crop's picture, 255 on the person."""
+        if number not in self._covers:
+            self._covers[number] = (self._matte.soft(image) * 255 + 0.5).astype(np.uint8)
+        return self._covers[number]
+
+    @cached_property
+    def _matte(self) -> Matte:
+        if self._make_matte is None:
+            raise DatasetError(f"{self._folder}: people can be put elsewhere only with a matte.")
+        return self._make_matte()
+
+    def _scene(self, rng: np.random.Generator) -> Picture:
+        """What a person is put before: mostly something drawn, at times a part of somebody else's portrait."""
+        if rng.random() < _CROWD:
+            other = self._crops.crop(int(rng.integers(len(self._crops)))).image
+            return cut_scene(other, self._side, rng)
+        return drawn_scene(self._side, rng)
 
 
 def _sides(box: NDArray[np.float64]) -> NDArray[np.float64]:

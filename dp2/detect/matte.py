@@ -138,6 +138,19 @@ class SelfieMatte:
             paste(masks[frame][row], mask, window)
         return masks
 
+    def soft(self, image: Image) -> NDArray[np.float32]:
+        """(H, W, 3) uint8 RGB of a portrait to (H, W) float32 in [0, 1]: how surely each pixel is the person's.
+
+        Raises:
+            DetectionError: inference failed.
+        """
+        import cv2
+
+        height, width = image.shape[:2]
+        seen = cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_AREA if height > SIDE else cv2.INTER_LINEAR)
+        matte = cv2.resize(self._mattes([seen])[0], (width, height), interpolation=cv2.INTER_LINEAR)
+        return np.asarray(matte, np.float32).clip(0, 1)
+
     def _mattes(self, crops: Sequence[Image]) -> NDArray[np.float32]:
         """(N, 256, 256) in [0, 1]."""
         if not crops:

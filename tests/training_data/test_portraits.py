@@ -12,6 +12,7 @@ from PIL import Image
 from dp2.data.builder.run import build_dataset
 from dp2.data.builder.settings import BuildSettings
 from dp2.data.portrait_light import photographed
+from dp2.data.portrait_scene import before, cut_scene, drawn_scene
 from dp2.data.portrait_warp import Spread, draw
 from dp2.data.portraits import PortraitFaces
 from dp2.errors import DatasetError
@@ -95,3 +96,46 @@ def test_a_portrait_photographed_anew_is_another_picture_of_the_same_size():
     assert all(one.shape == portrait.shape and one.dtype == np.uint8 for one in made)
     assert len({one.tobytes() for one in made}) > 20
     assert np.array_equal(made[3], photographed(portrait, np.random.default_rng(3)))
+
+
+def test_a_person_before_something_else_keeps_the_inside_and_nothing_of_the_old_wall():
+    side = 64
+    y, x = np.mgrid[:side, :side] - side / 2
+    distance = np.hypot(x, y)
+    cover = np.clip((22 - distance) / 4, 0, 1).astype(np.float32)
+    person, wall = np.array([200.0, 120, 90]), np.array([0.0, 255, 0])
+    photo = (cover[..., None] * person + (1 - cover[..., None]) * wall).astype(np.uint8)
+    scene = np.full((side, side, 3), (30, 30, 200), np.uint8)
+    made = before(photo, cover, scene)
+    assert np.array_equal(made[distance < 15], photo[distance < 15])
+    assert np.array_equal(made[distance > 24], scene[distance > 24])
+    assert made[..., 1].max() <= 127, "what counts as solid is green from the wall by a twentieth, nothing by more"
+
+
+def test_scenes_are_many_and_follow_from_chance():
+    scenes = [drawn_scene(40, np.random.default_rng(seed)) for seed in range(24)]
+    assert all(scene.shape == (40, 40, 3) and scene.dtype == np.uint8 for scene in scenes)
+    assert len({scene.tobytes() for scene in scenes}) == 24
+    assert np.ptp([scene.mean() for scene in scenes]) > 80
+    assert np.array_equal(scenes[5], drawn_scene(40, np.random.default_rng(5)))
+
+
+def test_part_of_another_picture_is_cut_at_the_right_size():
+    picture = np.random.default_rng(0).integers(0, 256, (50, 70, 3), np.uint8)
+    assert cut_scene(picture, 32, np.random.default_rng(1)).shape == (32, 32, 3)
+
+
+def test_people_are_put_elsewhere_where_a_matte_is_given(built: Path):
+    class Left:
+        """Takes the left half for the person."""
+
+        def soft(self, image: np.ndarray) -> np.ndarray:
+            half = np.zeros(image.shape[:2], np.float32)
+            half[:, : image.shape[1] // 2] = 1
+            return half
+
+    settings = {"folder": built, "resolution": (64, 64), "variants": 1}
+    stays, moves = PortraitFaces(**settings), PortraitFaces(**settings, matte=Left, elsewhere=1.0)
+    one, two = (faces.sample(0, np.random.default_rng(4)) for faces in (stays, moves))
+    assert one.keypoints.equal(two.keypoints)
+    assert not one.image.equal(two.image)
