@@ -15,7 +15,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -65,11 +65,12 @@ class Checkpoints:
         """The folder of a step."""
         return self.folder / f"step-{step:09d}"
 
-    def save(self, state: State, *, best: bool = False) -> Path:
+    def save(self, state: State, *, best: bool = False, objectives: Sequence[Mapping[str, Any]] | None = None) -> Path:
         """Write the state as it is, then remove what need not be kept.
 
         Args:
             best: whether it is the best so far.
+            objectives: as of `State.state_dict`.
 
         Raises:
             OutputError: the disk is full or the folder cannot be written to; earlier checkpoints stay.
@@ -78,7 +79,7 @@ class Checkpoints:
         part = self.folder / f"{_PART}{secrets.token_hex(6)}"
         try:
             part.mkdir(parents=True)
-            self._write(part, state)
+            self._write(part, state, objectives)
             if target.exists():
                 self._remove(target)
             os.replace(part, target)
@@ -152,9 +153,9 @@ class Checkpoints:
                 f"{folder}: is damaged ({error}); remove it, and the run goes on from the one before."
             ) from error
 
-    def _write(self, folder: Path, state: State) -> None:
+    def _write(self, folder: Path, state: State, objectives: Sequence[Mapping[str, Any]] | None) -> None:
         settle_average_style(state.average.network)
-        layout, tensors = flattened(state.state_dict())
+        layout, tensors = flattened(state.state_dict(objectives))
         save_file(stored(state.average.network.state_dict()), folder / GENERATOR)
         save_file(stored(tensors), folder / _STATE)
         text = json.dumps({"config": dict(self.config), "state": layout}, indent=1)

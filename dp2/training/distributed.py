@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -69,6 +70,14 @@ class Group:
         with torch.no_grad():
             for tensor in tensors:
                 dist.broadcast(tensor, src=0)
+
+    def gathered(self, value: dict[str, Any]) -> list[dict[str, Any]]:
+        """What each process holds, by rank."""
+        if self.world == 1:
+            return [value]
+        all_values: list[Any] = [None] * self.world
+        dist.all_gather_object(all_values, value)
+        return all_values
 
     def wait(self) -> None:
         """Until all are here."""

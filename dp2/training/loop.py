@@ -7,6 +7,7 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from math import isfinite
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -105,8 +106,10 @@ def _train(
                     log.numbers(state.step, state.images, values)
             if group.leads and _due(report.sheet_every, state, training):
                 _show(sheets, state, group, logs)
-            if group.leads and (ends or _due(report.save_every, state, training)):
-                _save(training, checkpoints, state, logs)
+            if ends or _due(report.save_every, state, training):
+                objectives = group.gathered(state.objective.state_dict())
+                if group.leads:
+                    _save(training, checkpoints, state, objectives, logs)
                 saved = state.step
     return Ending(state.step, state.images, reason, checkpoints.path(saved))
 
@@ -119,7 +122,7 @@ def fresh_state(training: Training, group: Group) -> State:
         network.train()
     networks = training.objective.networks
     average = ExponentialAverage(networks["generator"], half_life=training.half_life, rampup=training.ema_rampup)
-    return State(training.objective, build_optimizers(networks, training.optimizers), average)
+    return State(training.objective, build_optimizers(networks, training.optimizers), average, rank=group.rank)
 
 
 def own_batches(training: Training, group: Group, images: int) -> Iterator[Batch]:
@@ -170,7 +173,9 @@ def _show(sheets: Sheets, state: State, group: Group, logs: list[Log]) -> None:
         log.sheet(state.images, path)
 
 
-def _save(training: Training, checkpoints: Checkpoints, state: State, logs: list[Log]) -> None:
+def _save(
+    training: Training, checkpoints: Checkpoints, state: State, objectives: list[dict[str, Any]], logs: list[Log]
+) -> None:
     measure = training.report.measure
     is_best = False
     if measure is not None:
@@ -179,4 +184,4 @@ def _save(training: Training, checkpoints: Checkpoints, state: State, logs: list
         state.best = value if is_best else state.best
         for log in logs:
             log.numbers(state.step, state.images, {measure.name: value})
-    checkpoints.save(state, best=is_best)
+    checkpoints.save(state, best=is_best, objectives=objectives)

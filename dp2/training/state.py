@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,6 +26,7 @@ class State:
         step: updates made so far.
         images: pictures seen so far.
         best: least value of the measure by which checkpoints are compared.
+        rank: of this process among those of the run.
     """
 
     objective: Objective
@@ -34,6 +35,7 @@ class State:
     step: int = 0
     images: int = 0
     best: float | None = None
+    rank: int = 0
     _scalers: dict[str, torch.amp.GradScaler] = field(default_factory=dict)
     _trained: dict[str, list[nn.Parameter]] = field(init=False)
     _scaler_states: dict[str, Any] = field(default_factory=dict)
@@ -71,8 +73,12 @@ class State:
             yield from network.parameters()
             yield from network.buffers()
 
-    def state_dict(self) -> dict[str, Any]:
-        """Nested dicts and lists of tensors, numbers and texts; the average is not among them."""
+    def state_dict(self, objectives: Sequence[Mapping[str, Any]] | None = None) -> dict[str, Any]:
+        """Nested dicts and lists of tensors, numbers and texts; the average is not among them.
+
+        Args:
+            objectives: states of the objectives of all processes, by rank; None = this one is alone.
+        """
         scalers = {name: scaler.state_dict() for name, scaler in self._scalers.items() if scaler.is_enabled()}
         return {
             "step": self.step,
@@ -81,7 +87,7 @@ class State:
             "networks": {name: dict(network.state_dict()) for name, network in self.networks.items()},
             "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
             "scalers": self._scaler_states | scalers,
-            "objective": self.objective.state_dict(),
+            "objectives": [self.objective.state_dict()] if objectives is None else list(objectives),
         }
 
     def load_state_dict(self, state: Mapping[str, Any], average: Mapping[str, Tensor]) -> None:
@@ -94,4 +100,5 @@ class State:
             load_optimizer(optimizer, state["optimizers"][name])
         self._scaler_states = dict(state["scalers"])
         self._scalers = {}
-        self.objective.load_state_dict(state["objective"])
+        objectives = state["objectives"]
+        self.objective.load_state_dict(objectives[self.rank % len(objectives)])

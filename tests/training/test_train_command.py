@@ -105,6 +105,44 @@ def test_two_processes_equal_one_with_the_same_batch(config: Path, tmp_path: Pat
         assert one == pytest.approx(two, abs=1e-4)
 
 
+PORTRAITS = """
+from dp2.config import L
+
+generator = L("dp2.models.portrait_unet.PortraitUnet")(widths=[4, 8, 8, 8, 8], z_channels=6, w_channels=12)
+training = L("dp2.training.settings.Training")(
+    objective=L("dp2.training.portrait_vae.PortraitObjective")(
+        generator="${generator}",
+        encoder=L("dp2.models.portrait_critics.PortraitEncoder")(z_channels=6),
+        discriminator=L("dp2.models.portrait_critics.PortraitDiscriminator")(widths=[4, 8, 8, 8, 8]),
+        features=L("toy_people.untrained_features")(),
+        adversary_from=0,
+        alone=1,
+        pool=8,
+    ),
+    data=L("toy_people.Faces")(),
+    optimizers={
+        name: L("torch.optim.Adam")(_partial_=True, lr=0.002) for name in ("generator", "encoder", "discriminator")
+    },
+    images=48,
+    batch=8,
+    device="cpu",
+)
+"""
+
+
+def test_earlier_fakes_of_every_process_outlive_a_stop(tmp_path: Path, shell: Shell) -> None:
+    config = tmp_path / "portraits.py"
+    config.write_text(PORTRAITS)
+    for images, folder in ((48, "whole"), (32, "parts"), (48, "parts")):
+        done = shell(config, f"training.images={images}", "-o", tmp_path / folder, processes=2)
+        assert done.returncode == 0, done.stderr
+    whole, parts = weights(tmp_path / "whole", 6), weights(tmp_path / "parts", 6)
+    assert difference(whole, parts) == 0
+    pools = [value for key, value in whole.items() if key.endswith("images") and value.dtype == torch.bfloat16]
+    assert len(pools) == 2
+    assert not torch.equal(*pools)
+
+
 def test_terminated_run_finishes_its_step_and_says_so(
     config: Path, tmp_path: Path, command: Callable[..., list[str]], environment: dict[str, str]
 ) -> None:

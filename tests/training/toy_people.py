@@ -10,6 +10,7 @@ import torch
 
 from dp2.data.batch import Sample
 from dp2.metrics.metric import Result
+from dp2.models.portrait_critics import FrozenFeatures
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,23 @@ class Blobs:
             image, torch.from_numpy(~hole)[None], torch.from_numpy(points), torch.from_numpy(vertices),
             torch.from_numpy(blob)[None],
         )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Faces(Blobs):
+    """Blobs with what the portrait generator is told."""
+
+    resolution: tuple[int, int] = (64, 64)
+
+    def sample(self, index: int, rng: np.random.Generator) -> Sample:
+        seen = super().sample(index, rng)
+        assert seen.keypoints is not None
+        return Sample(seen.image, seen.mask, seen.keypoints[:5], tone=torch.zeros(3))
+
+
+def untrained_features() -> FrozenFeatures:
+    """In place of a face detector's."""
+    return FrozenFeatures()
 
 
 def surface() -> torch.Tensor:
