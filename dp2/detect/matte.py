@@ -5,17 +5,17 @@ Where the network is unsure, or contradicts the box, pixels count as the person'
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dp2.detect.engine import Engine, Network, check_names, load_engine
+from dp2.detect.engine import Network
 from dp2.detect.frames import check_fraction, require_finite
-from dp2.detect.packaged import checksum, read_weights
+from dp2.detect.lazy_engine import LazyEngine
 from dp2.errors import DetectionError, EngineError, UnreadableCheckpoint, UsageError
 from dp2.types import Image
 from dp2.weights.store import Store
@@ -83,31 +83,23 @@ class SelfieMatte:
     ) -> None:
         check_fraction("threshold", threshold)
         check_fraction("least_share", least_share)
-        check_names(engine, device)
         if least_side < 1:
             raise UsageError(f"least_side must be at least 1 pixel, not {least_side}")
         self.threshold = threshold
         self.least_share = least_share
         self.least_side = least_side
-        self._engine_name = engine
-        self._device = device
-        self._path = Store().path(weights)
-        self._loading = threading.Lock()
-        self._loaded: tuple[Engine, str] | None = None
+        path = Store().path(weights)
+        self._engine = LazyEngine(lambda: path, _network, engine=engine, device=device)
 
     @property
     def settings(self) -> dict[str, Any]:
         """As `dp2.stages.Detector.settings`; loads the weights."""
-        engine, digest = self._load()
         return {
             "matte": "SelfieMatte",
-            "weights": digest,
             "threshold": self.threshold,
             "least_share": self.least_share,
             "least_side": self.least_side,
-            "engine": engine.chosen.engine,
-            "device": engine.chosen.device,
-            "precision": engine.chosen.precision,
+            **self._engine.settings,
         }
 
     def __call__(self, images: Sequence[Image], boxes: Sequence[NDArray[np.float32]]) -> list[NDArray[np.bool_]]:
@@ -155,7 +147,7 @@ class SelfieMatte:
         """(N, 256, 256) in [0, 1]."""
         if not crops:
             return np.zeros((0, SIDE, SIDE), np.float32)
-        engine, _ = self._load()
+        engine = self._engine.get()
         try:
             mattes = np.concatenate([engine.run(crop[None])[0] for crop in crops])  # [N, 1, 256, 256]
         except EngineError as error:
@@ -163,25 +155,19 @@ class SelfieMatte:
         require_finite("selfie segmentation", mattes)
         return mattes[:, 0]
 
-    def _load(self) -> tuple[Engine, str]:
-        with self._loading:
-            if self._loaded is None:
-                data = read_weights(self._path)
-                network = Network(self._as_onnx(data), ("output0",), pixels=True)
-                self._loaded = load_engine(network, engine=self._engine_name, device=self._device), checksum(data)
-            return self._loaded
 
-    def _as_onnx(self, data: bytes) -> bytes:
-        from dp2.detect.tflite_onnx import to_onnx
+def _network(data: bytes, path: Path) -> Network:
+    from dp2.detect.tflite_onnx import to_onnx
 
-        graph = read_tflite(data, self._path)
-        shapes = [graph.tensors[index].shape for index in (*graph.inputs, *graph.outputs)]
-        if shapes != [(1, SIDE, SIDE, 3), (1, SIDE, SIDE, 1)]:
-            raise UnreadableCheckpoint(f"{self._path}: not MediaPipe's square selfie segmentation: {shapes}.")
-        try:
-            return to_onnx(graph, scale=1 / 255, batch=1)  # with a free axis OpenVINO takes half as long again
-        except ValueError as error:
-            raise UnreadableCheckpoint(f"{self._path}: cannot be converted: {error}.") from error
+    graph = read_tflite(data, path)
+    shapes = [graph.tensors[index].shape for index in (*graph.inputs, *graph.outputs)]
+    if shapes != [(1, SIDE, SIDE, 3), (1, SIDE, SIDE, 1)]:
+        raise UnreadableCheckpoint(f"{path}: not MediaPipe's square selfie segmentation: {shapes}.")
+    try:
+        # With a free axis OpenVINO takes half as long again.
+        return Network(to_onnx(graph, scale=1 / 255, batch=1), ("output0",), pixels=True)
+    except ValueError as error:
+        raise UnreadableCheckpoint(f"{path}: cannot be converted: {error}.") from error
 
 
 def window_of(box: NDArray[np.float32], height: int, width: int) -> Window:

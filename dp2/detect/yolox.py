@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dp2.detect.engine import Engine, Network, check_names, load_engine
+from dp2.detect.engine import Network
 from dp2.detect.frames import (
     by_size,
     check_fraction,
@@ -23,8 +22,8 @@ from dp2.detect.frames import (
     origins,
     require_finite,
 )
+from dp2.detect.lazy_engine import LazyEngine
 from dp2.detect.nms import suppress
-from dp2.detect.packaged import checksum, read_weights
 from dp2.errors import DetectionError, EngineError, UsageError, WeightsError
 from dp2.types import PERSON, VEHICLE, Detections, Image
 from dp2.weights.store import Store
@@ -70,7 +69,6 @@ class Yolox:
     ) -> None:
         check_fraction("score_threshold", score_threshold)
         check_fraction("nms_iou", nms_iou)
-        check_names(engine, device)
         if not kinds or not set(kinds) <= set(_CLASSES) or len(set(kinds)) != len(kinds):
             raise UsageError(f"kinds must be some of {', '.join(_CLASSES)}, each once, not {list(kinds)}")
         if input_size < _STEP:
@@ -79,26 +77,19 @@ class Yolox:
         self.score_threshold = score_threshold
         self.nms_iou = nms_iou
         self.input_size = int(input_size)
-        self._engine_name = engine
-        self._device = device
-        self._path = Store().path(weights)
-        self._loading = threading.Lock()
-        self._loaded: tuple[Engine, str] | None = None
+        path = Store().path(weights)
+        self._engine = LazyEngine(lambda: path, _network, engine=engine, device=device)
 
     @property
     def settings(self) -> dict[str, Any]:
         """See `dp2.stages.Detector.settings`; loads the weights."""
-        engine, digest = self._load()
         return {
             "detector": "Yolox",
-            "weights": digest,
             "kinds": list(self.kinds),
             "score_threshold": self.score_threshold,
             "nms_iou": self.nms_iou,
             "input_size": self.input_size,
-            "engine": engine.chosen.engine,
-            "device": engine.chosen.device,
-            "precision": engine.chosen.precision,
+            **self._engine.settings,
         }
 
     def __call__(self, images: Sequence[Image], *, relax: float = 1.0) -> list[tuple[Detections, ...]]:
@@ -108,21 +99,12 @@ class Yolox:
             check_images(images)
             return by_size(images, lambda some: self._detect(some, relax), _BATCH_PIXELS)
 
-    def _load(self) -> tuple[Engine, str]:
-        with self._loading:
-            if self._loaded is None:
-                data = read_weights(self._path)
-                network = Network(with_free_axes(data, self._path), ("output",), pixels=True)
-                self._loaded = load_engine(network, engine=self._engine_name, device=self._device), checksum(data)
-            return self._loaded
-
     def _detect(self, images: Sequence[Image], relax: float) -> list[tuple[Detections, ...]]:
         """Frames of one size."""
         height, width = images[0].shape[:2]
         box = letterbox_of((width, height), self.input_size)
-        engine, _ = self._load()
         try:
-            (rows,) = engine.run(np.stack([letterboxed(image, box) for image in images]))  # [N, A, 85]
+            (rows,) = self._engine.get().run(np.stack([letterboxed(image, box) for image in images]))  # [N, A, 85]
         except EngineError as error:
             raise DetectionError(f"YOLOX failed: {error}") from error
         require_finite("YOLOX", rows)
@@ -207,6 +189,10 @@ def _grid(size: tuple[int, int]) -> tuple[NDArray[np.float32], NDArray[np.float3
         cells.append(np.stack([x, y], axis=-1).reshape(-1, 2))
         strides.append(np.full(x.size, stride))
     return np.concatenate(cells).astype(np.float32), np.concatenate(strides).astype(np.float32)
+
+
+def _network(data: bytes, path: Path) -> Network:
+    return Network(with_free_axes(data, path), ("output",), pixels=True)
 
 
 def with_free_axes(data: bytes, path: Path) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dp2.detect.engine import Engine, Network, check_names, load_engine
+from dp2.detect.engine import Network
 from dp2.detect.frames import (
     by_size,
     check_fraction,
@@ -22,8 +21,8 @@ from dp2.detect.frames import (
     origins,
     require_finite,
 )
+from dp2.detect.lazy_engine import LazyEngine
 from dp2.detect.nms import suppress
-from dp2.detect.packaged import checksum, read_weights
 from dp2.detect.scale import Scale, network_size, parse_scale
 from dp2.errors import DetectionError, EngineError, WeightsError
 from dp2.types import FACE, Detections, Image
@@ -71,29 +70,21 @@ class YuNet:
     ) -> None:
         check_fraction("score_threshold", score_threshold)
         check_fraction("nms_iou", nms_iou)
-        check_names(engine, device)
         self.score_threshold = score_threshold
         self.nms_iou = nms_iou
         self.scale = parse_scale(scale)
-        self._engine_name = engine
-        self._device = device
-        self._path = Store().path(weights)
-        self._loading = threading.Lock()
-        self._loaded: tuple[Engine, str] | None = None
+        path = Store().path(weights)
+        self._engine = LazyEngine(lambda: path, _network, engine=engine, device=device)
 
     @property
     def settings(self) -> dict[str, Any]:
         """See `dp2.stages.Detector.settings`; loads the weights."""
-        engine, digest = self._load()
         return {
             "detector": "YuNet",
-            "weights": digest,
             "score_threshold": self.score_threshold,
             "nms_iou": self.nms_iou,
             "scale": list(self.scale) if isinstance(self.scale, tuple) else self.scale,
-            "engine": engine.chosen.engine,
-            "device": engine.chosen.device,
-            "precision": engine.chosen.precision,
+            **self._engine.settings,
         }
 
     def __call__(self, images: Sequence[Image], *, relax: float = 1.0) -> list[tuple[Detections, ...]]:
@@ -103,23 +94,13 @@ class YuNet:
             check_images(images)
             return [(faces,) for faces in by_size(images, lambda some: self._detect(some, relax), _BATCH_PIXELS)]
 
-    def _load(self) -> tuple[Engine, str]:
-        with self._loading:
-            if self._loaded is None:
-                data = read_weights(self._path)
-                check_model(data, self._path)
-                network = Network(data, _NAMES, pixels=True)
-                self._loaded = load_engine(network, engine=self._engine_name, device=self._device), checksum(data)
-            return self._loaded
-
     def _detect(self, images: Sequence[Image], relax: float) -> list[Detections]:
         """Frames of one size."""
         height, width = images[0].shape[:2]
         inner = network_size(self.scale, (width, height), 1)
-        engine, _ = self._load()
         batch = np.stack([_shown(image, inner) for image in images])
         try:
-            outputs = dict(zip(_NAMES, engine.run(batch), strict=True))
+            outputs = dict(zip(_NAMES, self._engine.get().run(batch), strict=True))
         except EngineError as error:
             raise DetectionError(f"YuNet failed: {error}") from error
         rows = np.concatenate(
@@ -191,6 +172,11 @@ def _grid(size: tuple[int, int]) -> tuple[NDArray[np.float32], NDArray[np.float3
         cells.append(np.stack([x, y], axis=-1).reshape(-1, 2))
         strides.append(np.full(x.size, stride))
     return np.concatenate(cells).astype(np.float32), np.concatenate(strides).astype(np.float32)
+
+
+def _network(data: bytes, path: Path) -> Network:
+    check_model(data, path)
+    return Network(data, _NAMES, pixels=True)
 
 
 def check_model(data: bytes, path: Path) -> None:
