@@ -46,7 +46,7 @@ class Weights:
     rim: float = 0.3
     features: float = 1.5
     latent: float = 0.0006
-    recovered: float = 0.0006
+    recovered: float = 0.0001
     adversarial: float = 0.05
     heads: float = 0.25
     r1: float = 0.1
