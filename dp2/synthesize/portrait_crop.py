@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 _SPARE = 1.1  # box against steady box, up to which the crop of the steady one has room for both
-_SAME = 0.4  # least IoU of a box and its steady one; what a file says may be otherwise
+_SAME = 0.4  # least IoU of a box and its steady one; it is less after a leap, or as a file says
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,9 +113,11 @@ class PortraitCrop:
 
 
 def _steady(region: Region) -> Steady:
-    """A face as its track shows it; without a track, or where that is another place, as it is."""
-    if region.steady is None or iou(region.box, region.steady.box) < _SAME:
+    """A face as its track shows it; without a track as it is, and where that is elsewhere by its score alone."""
+    if region.steady is None:
         return Steady(region.box, region.score, region.keypoints)
+    if iou(region.box, region.steady.box) < _SAME:
+        return Steady(region.box, region.steady.score, region.keypoints)
     return region.steady
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dp2.track.filled import Hit
-from dp2.track.gaps import Moment
+from dp2.track.gaps import Moment, touches_border
 from dp2.track.motion import Array
 from dp2.types import FACE, Detections, Origin
 
@@ -50,37 +50,43 @@ class Steadying:
         boxes, scores, keypoints = found.boxes.copy(), found.scores.copy(), found.keypoints.copy()
         for row, track in enumerate(found.track_ids.tolist()):
             hits = tracks.get(track, ())
-            if found.origins[row] == Origin.FILLED and not _missed(hits, at):
+            if found.origins[row] == Origin.FILLED and not _missed(hits, found.boxes[row], at):
                 scores[row] = 0.0
                 continue
-            near = _near(hits, at.time, found.keypoints.shape[1:])
+            last = min(max(at.time, hits[0].time), hits[-1].time) if hits else at.time
+            near = _near(hits, last, found.keypoints.shape[1:])
             if near:
-                own = np.array([hit.detections.scores[hit.row] for hit in near], np.float64)
-                # Each score counts by itself: a few weak frames do not make a sure face doubtful, nor one sure frame a
-                # thing certain that is hardly ever taken for a face.
-                scores[row] = (own @ own) / max(float(own.sum()), _LEAST)
-                line = self._line(near, np.maximum(own, _LEAST), at.time)
+                scores[row], line = self._smooth(near, last)
+                if last != at.time:  # beyond the hits: as there, where the row has moved to
+                    end = near[-1] if last < at.time else near[0]
+                    shift = (found.keypoints[row, :, :2] - _points(end)).mean(axis=0)
+                    line = line + np.tile(shift, len(line) // 2)
                 boxes[row] = np.concatenate([np.minimum(line[:2], line[2:4]), np.maximum(line[:2], line[2:4])])
                 keypoints[row, :, :2] = line[4:].reshape(-1, 2)
         return found.with_(steady=Detections(found.kind, boxes, scores, keypoints=keypoints))
 
-    def _line(self, near: Sequence[Hit], weights: Array, time: float) -> Array:
-        """(4 + 2K,) box and keypoints at a time, by weighted least squares of a straight line through the hits."""
+    def _smooth(self, near: Sequence[Hit], time: float) -> tuple[float, Array]:
+        """Score and (4 + 2K,) box and keypoints at a time: a mean, and a straight line by weighted least squares.
+
+        Each hit counts by its score, so that a few weak ones among sure ones move nothing, nor make a face doubtful.
+        """
         times = np.array([hit.time for hit in near]) - time
+        scores = np.array([hit.detections.scores[hit.row] for hit in near], np.float64)
         values = np.stack([np.concatenate([hit.box, _points(hit).ravel()]) for hit in near])  # (hits, 4 + 2K)
         far = (times / self.spread) ** 2
-        weights = weights * np.exp((far.min() - far) / 2)
+        weights = np.maximum(scores, _LEAST) * np.exp((far.min() - far) / 2)
         weights = weights / weights.sum()
-        middle, mean = float(weights @ times), weights @ values
+        middle, line = float(weights @ times), np.asarray(weights @ values)
         width = float(weights @ (times - middle) ** 2)
-        if width <= _TICK**2:
-            return np.asarray(mean)
-        slope = (weights * (times - middle)) @ (values - mean) / width
-        return np.asarray(mean - middle * slope)
+        if width > _TICK**2:
+            line = line - middle * ((weights * (times - middle)) @ (values - line) / width)
+        return float(weights @ scores), line
 
 
-def _missed(hits: Sequence[Hit], at: Moment) -> bool:
-    """Whether a row without a hit lies between two that are near: nobody is hidden and seen again so soon."""
+def _missed(hits: Sequence[Hit], box: NDArray[np.float32], at: Moment) -> bool:
+    """Whether a row without a hit lies between two that are near, or at the border, which cuts it."""
+    if touches_border(box.astype(np.float64), at.height, at.width):
+        return True
     split = bisect(hits, at.number, key=lambda hit: hit.number)
     return 0 < split < len(hits) and hits[split].time - hits[split - 1].time <= _MISS + _TICK
 

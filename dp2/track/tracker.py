@@ -50,7 +50,7 @@ class Tracking:
     growth: float = 1.0
     relax: float = 0.5
     memory: float = 1.0
-    steady: float = 0.15
+    steady: float = 0.2
     max_held: int = 64
     association: Association = field(default_factory=Association)
     motion: MotionModel = field(default_factory=MotionModel)
