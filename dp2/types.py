@@ -63,6 +63,9 @@ class Detections:
             without.
         track_ids: (N,) int64, -1 = no track; or None before tracking.
         origin: (N,) uint8 of `Origin`.
+        steady: the same rows as their tracks show them around this frame: box and keypoints without the jitter of
+            single detections, and the score of the track; or None. For who paints, not for who covers: the thing
+            itself may lie beside it.
 
     Raises:
         ValueError: lengths, shapes or values do not fit.
@@ -77,6 +80,7 @@ class Detections:
     surface_boxes: NDArray[np.float32] | None = None
     track_ids: NDArray[np.int64] | None = None
     origin: NDArray[np.uint8] | None = None
+    steady: Detections | None = None
 
     def __post_init__(self) -> None:
         def put(name: str, value: Any, dtype: Any) -> None:
@@ -98,10 +102,12 @@ class Detections:
 
     def _check(self) -> None:
         count = len(self.boxes)
-        for name in ("scores", *_OPTIONAL):
+        for name in ("scores", *_OPTIONAL, "steady"):
             value = getattr(self, name)
             if value is not None and len(value) != count:
                 raise ValueError(f"{name} has {len(value)} rows, boxes {count}")
+        if self.steady is not None and self.steady.kind != self.kind:
+            raise ValueError(f"steady is of kind {self.steady.kind}, not {self.kind}")
         if self.keypoints is not None and (self.keypoints.ndim != 3 or self.keypoints.shape[2] != 3):
             raise ValueError(f"keypoints must be (N, K, 3), not {self.keypoints.shape}")
         if self.masks is not None and self.masks.ndim != 3:
@@ -134,6 +140,8 @@ class Detections:
         for name in ("boxes", "scores", *_OPTIONAL):
             values = [getattr(part, name) for part in filled]
             arrays[name] = None if any(v is None for v in values) else np.concatenate(values)
+        steady = [part.steady for part in filled if part.steady is not None]
+        arrays["steady"] = cls.concatenate(steady) if len(steady) == len(filled) else None
         return cls(filled[0].kind, **arrays)
 
     def __len__(self) -> int:
@@ -181,6 +189,15 @@ _OPTIONAL: Mapping[str, Any] = {
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Steady:
+    """A region as its track shows it around a frame: a row of `Detections.steady`; attributes as of `Region`."""
+
+    box: NDArray[np.float32]
+    score: float
+    keypoints: NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Region:
     """One thing to be made unrecognisable in one frame: a row of `Detections` with its identity.
 
@@ -193,6 +210,7 @@ class Region:
         keypoints: (K, 3) float32, or None.
         surface: (E + 1, S, S) float32, as in `Detections`, or None.
         surface_box: (4,) float32, where the surface lies, or None.
+        steady: as in `Detections`, or None.
     """
 
     kind: str
@@ -203,6 +221,7 @@ class Region:
     keypoints: NDArray[np.float32] | None = None
     surface: NDArray[np.float32] | None = None
     surface_box: NDArray[np.float32] | None = None
+    steady: Steady | None = None
 
     @property
     def area(self) -> float:
@@ -223,7 +242,15 @@ def regions(detections: Detections) -> Iterator[Region]:
             keypoints=None if detections.keypoints is None else detections.keypoints[row],
             surface=None if detections.surface is None else detections.surface[row],
             surface_box=None if detections.surface_boxes is None else detections.surface_boxes[row],
+            steady=_steady(detections.steady, row),
         )
+
+
+def _steady(detections: Detections | None, row: int) -> Steady | None:
+    if detections is None:
+        return None
+    keypoints = None if detections.keypoints is None else detections.keypoints[row]
+    return Steady(detections.boxes[row], float(detections.scores[row]), keypoints)
 
 
 @dataclass(frozen=True, slots=True)

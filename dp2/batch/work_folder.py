@@ -23,7 +23,7 @@ from dp2.errors import DetectionFileError, OutputError, UnreadableMedia, UsageEr
 from dp2.frame_manifest import MANIFEST, FrameEntry, FrameManifest
 from dp2.sink.atomic import atomic_path, output_error
 from dp2.source.frame_folder import is_whole_png
-from dp2.types import Choice, Detections, Region, regions
+from dp2.types import Choice, Detections, Region, Steady, regions
 
 HIDDEN = ".dp2"
 DEBUG = "debug"
@@ -248,8 +248,14 @@ def _region_record(region: Region) -> dict[str, Any]:
         surface=None if region.surface is None else region.surface[None],
         surface_boxes=None if region.surface_box is None else region.surface_box[None],
         track_ids=[region.identity],  # type: ignore[arg-type]
+        steady=None if region.steady is None else _steady(region.kind, region.steady),
     )
     return to_records([one])[0]
+
+
+def _steady(kind: str, steady: Steady) -> Detections:
+    keypoints = None if steady.keypoints is None else steady.keypoints[None]
+    return Detections(kind, steady.box[None], [steady.score], keypoints=keypoints)  # type: ignore[arg-type]
 
 
 def _region(record: Any, height: int, width: int, where: str) -> Region:

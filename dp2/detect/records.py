@@ -4,7 +4,8 @@ One line a frame:
 
     {"media": "street.mp4", "frame": 17, "time": 0.68, "width": 1280, "height": 720, "detections": [
         {"kind": "face", "box": [x0, y0, x1, y1], "score": 0.91, "track": 3, "origin": "filled",
-         "keypoints": [[x, y, confidence], …], "mask": {"size": [H, W], "counts": [n, …]}, "surface": {…}}]}
+         "keypoints": [[x, y, confidence], …], "mask": {"size": [H, W], "counts": [n, …]}, "surface": {…},
+         "steady": {"box": …, "score": …, "keypoints": …}}]}
 
 `kind` and `box` are required, the rest may be left out. Masks are COCO's uncompressed run lengths (column by column,
 beginning with background). Surfaces are exact, and with that the largest part of a file, near 1 MB a body:
@@ -103,6 +104,8 @@ def _record(found: Detections, row: int) -> dict[str, Any]:
     if found.surface is not None and found.surface_boxes is not None:
         where = [_number(value) for value in found.surface_boxes[row]]
         record["surface"] = {**_pack_surface(found.surface[row]), "box": where}
+    if found.steady is not None:
+        record["steady"] = {name: value for name, value in _record(found.steady, row).items() if name != "kind"}
     return record
 
 
@@ -132,7 +135,17 @@ def _detections(kind: str, rows: Sequence[Mapping[str, Any]], height: int, width
         if any("track" in r for r in rows)
         else None,
         origin=np.asarray([Origin[str(row.get("origin", "detected")).upper()] for row in rows], np.uint8),
+        steady=_steady(kind, rows, height, width),
     )
+
+
+def _steady(kind: str, rows: Sequence[Mapping[str, Any]], height: int, width: int) -> Detections | None:
+    """A row without it (drawn by hand) is as steady as it is."""
+    if not any("steady" in row for row in rows):
+        return None
+    names = ("box", "score", "keypoints")
+    given = [row.get("steady", row) for row in rows]
+    return _detections(kind, [{name: row[name] for name in names if name in row} for row in given], height, width)
 
 
 def _keypoints(rows: Sequence[Mapping[str, Any]]) -> NDArray[np.float32] | None:

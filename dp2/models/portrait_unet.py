@@ -8,6 +8,7 @@ Representation using Deep Conditional Generative Models" (NeurIPS 2015) for the 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
 from math import sqrt
 
 import torch
@@ -234,8 +235,15 @@ def sharpness(condition: Tensor, mask: Tensor) -> Tensor:
 
 def widened(hole: Tensor, by: int) -> Tensor:
     """(N, 1, H, W) with 1 in the hole: the same, grown by so many pixels to all sides."""
-    across = F.max_pool2d(hole, (1, 2 * by + 1), 1, (0, by))
-    return F.max_pool2d(across, (2 * by + 1, 1), 1, (by, 0))
+    # Shifts and maxima: pooling one channel takes PyTorch 17 times as long on a CPU.
+    across = _largest(F.pad(hole, (by, by)), 2 * by + 1, 3)
+    return _largest(F.pad(across, (0, 0, by, by)), 2 * by + 1, 2)
+
+
+def _largest(x: Tensor, window: int, axis: int) -> Tensor:
+    """The largest of each `window` neighbours along an axis, without padding."""
+    length = x.shape[axis] - window + 1
+    return reduce(torch.maximum, (x.narrow(axis, start, length) for start in range(window)))
 
 
 def _conv(in_channels: int, out_channels: int, size: int = 3, *, stride: int = 1, gain: float = 1.0) -> nn.Conv2d:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from dp2.stages import Detector
 from dp2.synthesize.crops import Crop
+from dp2.synthesize.geometry import iou
 from dp2.types import FACE
 
 
@@ -48,16 +49,9 @@ class FaceJudge:
             faces = [one for one in found if one.kind == FACE]
             verdicts.append(
                 any(
-                    score >= self.threshold and _iou(box.astype(np.float64), hole) >= self.overlap
+                    score >= self.threshold and iou(box, hole) >= self.overlap
                     for one in faces
                     for box, score in zip(one.boxes, one.scores, strict=True)
                 )
             )
         return verdicts
-
-
-def _iou(box: NDArray[np.float64], other: NDArray[np.float64]) -> float:
-    sides = np.minimum(box[2:], other[2:]) - np.maximum(box[:2], other[:2])
-    common = float(np.prod(np.maximum(sides, 0)))
-    areas = float(np.prod(box[2:] - box[:2]) + np.prod(other[2:] - other[:2]))
-    return common / max(areas - common, 1e-9)

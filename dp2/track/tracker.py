@@ -17,6 +17,7 @@ from dp2.track.filled import append
 from dp2.track.gaps import SPEED_WINDOW, Filling, Moment, touches_border
 from dp2.track.lane import Lane, Seen
 from dp2.track.motion import MotionModel
+from dp2.track.steady import Steadying
 from dp2.types import Detections, Frame, Origin
 
 _SAME = 0.6  # IoU from which a guessed box is another name for a detection of its frame
@@ -34,6 +35,8 @@ class Tracking:
         growth: share by which a filled box grows with each second to the nearest hit.
         relax: factor in (0, 1] on the detector's threshold; what only passes because of it continues tracks.
         memory: a lost thing that comes back within this time keeps its id.
+        steady: standard deviation, in seconds, of the window over which a face's box and landmarks are smoothed for
+            those who paint it; see `dp2.track.steady`. 0 = not at all.
         max_held: at most this many frames are held back, however many come a second.
         association, motion: how detections are matched.
 
@@ -47,12 +50,13 @@ class Tracking:
     growth: float = 1.0
     relax: float = 0.5
     memory: float = 1.0
+    steady: float = 0.2
     max_held: int = 64
     association: Association = field(default_factory=Association)
     motion: MotionModel = field(default_factory=MotionModel)
 
     def __post_init__(self) -> None:
-        for name in ("max_gap", "coast", "coast_back", "growth", "memory", "max_held"):
+        for name in ("max_gap", "coast", "coast_back", "growth", "memory", "steady", "max_held"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):
                 raise UsageError(f"tracking.{name}={value}: must be a finite number that is not negative")
@@ -84,6 +88,7 @@ class StreamTracker:
             before=0.0 if live else settings.coast_back,
             growth=settings.growth,
         )
+        self._steadying = Steadying(settings.steady)
         self._look_ahead = 0.0 if live else max(settings.max_gap, settings.coast_back)
         self._max_held = 0 if live else settings.max_held
         self._lanes: dict[str, Lane] = {}
@@ -193,7 +198,8 @@ class StreamTracker:
             overlap = iou(np.stack([filled[id_].box for id_ in guesses]), sure.boxes).max(axis=1)
             for id_ in np.asarray(guesses)[overlap >= _SAME]:
                 del filled[int(id_)]
-        return append(sure, list(filled.values()), list(filled))
+        whole = append(sure, list(filled.values()), list(filled))
+        return self._steadying(whole, {track.id: track.hits for track in lane.tracks}, seen.at)
 
     def _whole(self, lane: Lane, seen: Seen) -> Detections:
         """The detections of a frame; a weak one that the border cuts may be a leg alone: what the track's other hits

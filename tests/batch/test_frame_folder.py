@@ -19,13 +19,15 @@ from click.testing import CliRunner
 from dp2.anonymizer import Anonymizer
 from dp2.batch import frame_folder
 from dp2.batch.frame_folder import FolderOptions, anonymize_frames
+from dp2.batch.work_folder import Planned, WorkFolder
 from dp2.cli import main
 from dp2.errors import OutputError, UnreadableMedia, UsageError
 from dp2.files import plain
+from dp2.frame_manifest import read_manifest
 from dp2.result import Result
 from dp2.source.frame_folder import FrameFolderSource, read_frame
 from dp2.source.video import VideoSource
-from dp2.types import Choice, Detections, Frame, regions
+from dp2.types import Choice, Detections, Frame, Region, Steady, regions
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -249,6 +251,22 @@ def test_who_is_kept_is_chosen_over_the_whole_video(frames: Path, squares: Anony
     white = [(read_frame(path, info)[0].min(axis=2) > 200).any() for path in sorted(out.glob("*.png"))]
     assert white == [False] * 20 + [False] + [True] * 19 or white == [False] * 21 + [True] * 19
     assert done.summary.kept["face"] == 19
+
+
+def test_a_plan_keeps_what_the_track_shows(frames: Path, tmp_path: Path) -> None:
+    points = np.arange(15, dtype=np.float32).reshape(5, 3)
+    box = np.array([1, 2, 9, 8.5], np.float32)
+    region = Region("face", box, 0.5, 3, keypoints=points, steady=Steady(box + 0.25, 0.75, points + 1))
+    folder = WorkFolder(tmp_path / "out", read_manifest(frames))
+    folder.begin({})
+    folder.write_plan("key", "chunk", [Planned("0" * 64, (), Choice((region,)))])
+    (read,) = folder.read_plan("key", "chunk", ["face"], 1)
+    assert read.choice is not None
+    steady = read.choice.change[0].steady
+    assert steady is not None
+    assert steady.box.tolist() == (box + 0.25).tolist()
+    assert steady.score == 0.75
+    assert np.array_equal(steady.keypoints, points + 1)
 
 
 def test_a_view_that_fails_writes_no_frame(frames: Path, squares: Anonymizer, tmp_path: Path) -> None:

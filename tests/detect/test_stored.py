@@ -73,6 +73,24 @@ def test_hand_drawn_box_beside_a_masked_one_counts_whole() -> None:
     assert faces.masks[1].sum() == 9
 
 
+def test_what_the_track_shows_survives_and_a_hand_drawn_row_beside_it_is_as_steady_as_it_is() -> None:
+    steady = Detections("face", FACES.boxes + 1, FACES.scores / 2, keypoints=FACES.keypoints + 3)
+    drawn = {"kind": "face", "box": [2, 3, 5, 6]}
+    records = json.loads(json.dumps([*to_records([FACES.with_(steady=steady)]), drawn]))
+    (faces,) = from_records(records, [], 20, 30, "x")
+    for name in ("boxes", "scores", "keypoints"):
+        assert np.array_equal(getattr(faces.steady, name)[:2], getattr(steady, name)), name
+    assert faces.steady.boxes[2].tolist() == [2, 3, 5, 6]
+    assert faces.steady.scores[2] == 1
+
+
+@pytest.mark.parametrize("steady", [7, [], "box", {}, {"box": [1, 2]}, {"box": [1, 2, 3, float("nan")]}])
+def test_a_malformed_steady_row_is_named(steady: object) -> None:
+    record = {"kind": "face", "box": [2, 3, 5, 6], "steady": steady}
+    with pytest.raises(DetectionFileError, match="malformed"):
+        from_records([record], [], 20, 30, "x")
+
+
 def test_frame_without_a_line_is_an_error_not_an_empty_frame(tmp_path: Path) -> None:
     read = stored(tmp_path / "d.jsonl", {"media": "p.jpg", "frame": 0, "detections": []})
     with pytest.raises(DetectionFileError, match="no line for frame 4"):

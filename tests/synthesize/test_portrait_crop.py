@@ -1,5 +1,7 @@
 """What dp2's own generator is told of a face, and which faces it is not asked to paint."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,7 +11,7 @@ from dp2.portraits import oval, pose, tone
 from dp2.synthesize.crops import Crop, sealed
 from dp2.synthesize.judge import FaceJudge
 from dp2.synthesize.portrait_crop import PortraitCrop
-from dp2.types import Detections, Refusal, Region
+from dp2.types import Detections, Refusal, Region, Steady
 
 _BOX = np.array([60, 40, 120, 120], np.float32)
 _POINTS = np.array([[76, 70], [104, 70], [90, 85], [78, 100], [102, 100]], np.float32)
@@ -63,6 +65,45 @@ def test_landmarks_are_moved_alike_on_a_track_and_otherwise_for_another_person()
     assert same.equal(later)
     assert not same.equal(another)
     assert 0 < np.abs(same.numpy()[:, :2] - exact).max() < 0.06
+
+
+def _tracked(region: Region, box: np.ndarray = _BOX, score: float = 0.9) -> Region:
+    return replace(region, steady=Steady(box.astype(np.float32), score, _region().keypoints))
+
+
+def test_on_a_track_its_score_and_pose_decide():
+    crop = PortraitCrop(size=(64, 64), surest=0.35)
+    profile = _POINTS + np.array([[0], [0], [22], [0], [0]]) * (1, 0)
+    for doubtful in (_region(score=0.1), _region(points=profile)):
+        assert isinstance(crop.box(doubtful, 160, 200), Refusal)
+        assert not isinstance(crop.box(_tracked(doubtful), 160, 200), Refusal)
+    answer = crop.box(_tracked(_region(), score=0.2), 160, 200)
+    assert isinstance(answer, Refusal)
+    assert "doubtful" in answer.reason
+
+
+def test_a_box_that_trembles_moves_no_crop():
+    crop = PortraitCrop(size=(64, 64))
+    boxes = {crop.box(_tracked(_region(box=_BOX + shift)), 160, 200) for shift in (-2, -1, 0, 1, 2)}
+    assert len(boxes) == 1
+    points = [_cut(_picture(), _tracked(_region(box=_BOX + shift))).conditions["keypoints"] for shift in (-2, 2)]
+    assert points[0].equal(points[1])
+
+
+@settings(deadline=None)
+@given(st.lists(st.floats(-25, 25), min_size=4, max_size=4))
+def test_the_hole_covers_the_box_of_the_frame_wherever_the_track_shows_it(shift: list[float]):
+    own = _BOX + np.array(shift, np.float32)
+    crop = PortraitCrop(size=(128, 128))
+    region = _tracked(_region(box=own, points=_POINTS + np.array(shift[:2])))
+    box = crop.box(region, 160, 200)
+    assert not isinstance(box, Refusal)
+    keep = crop.cut(_picture(), region, box).keep
+    scale = 128 / (box[2] - box[0])
+    oval_of_box = oval((own - np.tile(box[:2], 2)) * scale, 128, 1.0)
+    assert not (keep & oval_of_box).any()
+    assert keep[0].all()
+    assert keep[:, 0].all()
 
 
 def test_the_hole_covers_the_heart_of_the_box_and_stays_in_the_crop():
