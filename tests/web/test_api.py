@@ -69,7 +69,7 @@ def test_cancelled_job_leaves_nothing_and_the_next_one_runs(client, server, medi
     worker = server.service.workers[0].pid
     assert client.post(f"/api/jobs/{job['id']}/cancel").json()["state"] == "cancelled"
     assert client.get(f"/api/jobs/{job['id']}/result").status_code == 409
-    folder = server.service.store.known(client.cookies["dp2_session"]).find(clip["id"]).folder
+    folder = server.service.store.known(client.token).find(clip["id"]).folder
     assert not (folder / job["id"]).exists()
     assert client.finish(waiting)["state"] == "done"
     assert server.service.workers[0].pid == worker, "a cancelled job costs no warm worker"
@@ -85,7 +85,7 @@ def test_waiting_job_can_be_cancelled(client, media: Path) -> None:
 def test_deleted_upload_takes_its_results_with_it(client, server, media: Path) -> None:
     photo = client.send_file(media / "astronaut.jpg")
     done = client.finish(client.begin(photo))
-    folder = server.service.store.known(client.cookies["dp2_session"]).find(photo["id"]).folder
+    folder = server.service.store.known(client.token).find(photo["id"]).folder
     assert (folder / done["id"]).is_dir()
     assert client.delete(f"/api/media/{photo['id']}").status_code == 204
     assert not folder.exists()

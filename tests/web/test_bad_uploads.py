@@ -87,7 +87,7 @@ def test_thirty_bad_uploads_are_refused_and_leave_nothing(client, server, media:
         refused += 1
     assert refused >= 30
     assert client.get("/api/media").json() == []
-    session = server.service.store.known(client.cookies["dp2_session"])
+    session = server.service.store.known(client.token)
     assert list(session.folder.iterdir()) == []
 
 
@@ -156,7 +156,7 @@ def test_name_of_a_file_is_never_a_path(client, server, media: Path, name: str) 
     assert shown
     assert not set(shown) & set("/\\\0\r\n\u202e")
     assert shown not in (".", "..")
-    session = server.service.store.known(client.cookies["dp2_session"])
+    session = server.service.store.known(client.token)
     assert {path.name for path in session.folder.iterdir()} == {held.id for held in session.media.values()}
 
 
