@@ -155,9 +155,13 @@ def hung_up_after(opened: socket.socket, trickle: bytes) -> float:
 
 @pytest.mark.parametrize(
     ("begins", "trickle"),
-    [(b"", b""), (b"GET / HTTP/1.1\r\nX: ", b"x"), (b"GET /api/about HTTP/1.1\r\nHost: %s\r\nContent-Length: 9000\r\n\r\n", b"x")],
+    [
+        (b"", b""),
+        (b"GET / HTTP/1.1\r\nX: ", b"x"),
+        (b"GET /api/about HTTP/1.1\r\nHost: %s\r\nContent-Length: 9000\r\n\r\n", b"x"),
+    ],
     ids=["silent", "endless head", "body that nobody asked for"],
-)  # fmt: skip
+)
 def test_connection_that_gets_nowhere_is_ended(
     server, begins: bytes, trickle: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:

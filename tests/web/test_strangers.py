@@ -73,6 +73,9 @@ def test_nobody_reads_another_sessions_files_or_results(client, server, media: P
         assert stranger.post(f"/api/jobs/{done['id']}/cancel").status_code == 404
         assert stranger.post("/api/jobs", json={"media": photo["id"], "anonymizer": "face_blur"}).status_code == 404
         assert stranger.get("/api/jobs").json() == []
+        own = {"media": stranger.get("/api/media").json()[0]["id"], "anonymizer": "face_blur"}
+        for borrowed in ({"references": [photo["id"]]}, {"detections": found["id"], "keep": ["face:0"]}):
+            assert stranger.post("/api/jobs", json={**own, **borrowed}).status_code == 404
     with server.client(cookies={client.cookie: client.token[:-1] + "0"}) as forger:
         assert all(forger.get(path).status_code == 404 for path in paths)
     assert client.get(paths[0]).status_code == 200
