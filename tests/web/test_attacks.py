@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import io
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -29,7 +28,8 @@ from dp2.web.auth import Attempts, Credentials, Tokens
 from dp2.web.guard import Guard
 from dp2.web.jobs import Job, State
 from dp2.web.server import PatientNoLonger
-from dp2.web.store import Session
+from dp2.web.service import Service
+from dp2.web.store import NotFound, Session
 
 
 def tiny_photo() -> bytes:
@@ -238,24 +238,28 @@ def test_job_whose_session_was_filled_meanwhile_fails(server, client, media: Pat
         assert "holds as much as it may" in client.finish(second)["error"]
 
 
-def test_no_job_comes_in_while_its_upload_is_deleted(
-    server, client, media: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("dp2.web.worker._GRACE", 0.5)
-    clip = client.send_file(media / "pan.mp4")
-    folder = server.service.store.known(client.token).find(clip["id"]).folder
-    running = client.begin(clip)
-    client.until(running, lambda now: now["done"] > 0)
-    os.kill(server.service.workers[0].pid, signal.SIGSTOP)  # so that the deletion has to wait for it
-    with server.client(cookies={client.cookie: client.token}) as tab:
-        deletes = threading.Thread(target=lambda: tab.delete(f"/api/media/{clip['id']}"))
-        deletes.start()
-        time.sleep(0.2)
-        late = client.post("/api/jobs", json={"media": clip["id"], "anonymizer": "face_blur"})
-        deletes.join()
-    assert late.status_code == 404
-    assert client.get("/api/jobs").json() == []
-    assert not folder.exists()
+def test_no_job_comes_in_while_its_upload_is_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
+    async def go() -> None:
+        service = Service(devices=())
+        session = service.store.session("somebody's")
+        media = service.store.new_media(session, "clip.mp4")
+        session.media[media.id] = media
+        running = Job(session, "detect", {}, 1.0, media=media)
+        await service.queue.submit(running)
+        service.queue._waiting.clear()  # as if a worker had it
+        deletion = asyncio.create_task(service.delete_media(session, media))
+        await asyncio.sleep(0.01)
+        assert not deletion.done(), "it waits for the job"
+        with pytest.raises(NotFound):
+            session.find(media.id)
+        running.end(State.CANCELLED)
+        await deletion
+        assert not media.folder.exists()
+        service.store.close()
+
+    asyncio.run(go())
 
 
 class FalseSocket:
