@@ -53,7 +53,7 @@ def changed(workshop: Workshop, source: Path, reference: Path, only: bool) -> tu
         "keep": [],
     }
     chosen = {"anonymizer": "face_solid", "kind": "image", "references": [[str(reference), "a.png"]], "only": only}
-    result = anonymize(workshop, Listener(), {**paths, **options, **limits, **chosen})
+    result = anonymize(workshop, Listener(), {**paths, **options, **chosen})
     before, after = (np.asarray(Image.open(path).convert("RGB")).astype(int) for path in (source, target))
     difference = np.abs(before - after).mean(axis=(0, 2))
     return difference[:512].mean(), difference[512:].mean(), result["summary"]["kept"]
