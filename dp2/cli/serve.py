@@ -81,6 +81,7 @@ def serve(**options: Any) -> None:
         raise UsageError(f"dp2 serve needs more packages ({error.name}): pip install 'dp2[web]'") from error
     from dp2.web.app import build_app
     from dp2.web.limits import Limits
+    from dp2.web.server import server_config
     from dp2.web.service import Service, check_anonymizer
     from dp2.web.socket import listen
 
@@ -100,18 +101,8 @@ def serve(**options: Any) -> None:
         click.echo(
             f"dp2 is at {scheme}://{_shown(options['host'])}:{socket.getsockname()[1]}  (Ctrl-C ends it)", err=True
         )
-        config = uvicorn.Config(
-            build_app(service, door),
-            log_level="warning",
-            access_log=False,  # would write down the ids of jobs
-            server_header=False,
-            proxy_headers=False,
-            ws="websockets-sansio",
-            ws_max_size=4_000_000,
-            limit_concurrency=200,
-            timeout_graceful_shutdown=3,
-            ssl_certfile=options["tls_cert"],
-            ssl_keyfile=options["tls_key"],
+        config = server_config(
+            build_app(service, door), ssl_certfile=options["tls_cert"], ssl_keyfile=options["tls_key"]
         )
         uvicorn.Server(config).run(sockets=[socket])
 

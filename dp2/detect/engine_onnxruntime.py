@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from dp2.detect.engine import Chosen, Network
 from dp2.errors import EngineError
+from dp2.onnx_runtime import import_onnxruntime
 
 _CPU = "CPUExecutionProvider"
 _PROVIDERS = {
@@ -22,19 +23,10 @@ _PROVIDERS = {
 _OPTIONS: dict[str, dict[str, str]] = {"CUDAExecutionProvider": {"use_tf32": "0"}}
 
 
-def _import_onnxruntime() -> Any:
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise EngineError(f"ONNX Runtime cannot be imported ({error}): pip install onnxruntime") from error
-    onnxruntime.disable_telemetry_events()  # its Windows builds report by default
-    return onnxruntime
-
-
 def accelerators() -> list[str]:
     """Devices of ours ("cuda", …) that the installed ONNX Runtime was built for, the fastest first."""
     try:
-        available = _import_onnxruntime().get_available_providers()
+        available = import_onnxruntime().get_available_providers()
     except EngineError:
         return []
     return [device for device, provider in _PROVIDERS.items() if provider in available and provider != _CPU]
@@ -44,7 +36,7 @@ class OnnxRuntimeEngine:
     """One session. On an accelerator a batch runs at once; on the processor frame by frame, which is faster there."""
 
     def __init__(self, network: Network, provider: str) -> None:
-        ort = _import_onnxruntime()
+        ort = import_onnxruntime()
         options = ort.SessionOptions()
         options.log_severity_level = 3  # warnings about constants that are listed as inputs
         providers = [(provider, _OPTIONS.get(provider, {}))]
@@ -80,7 +72,7 @@ def planes(batch: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 def load(network: Network, device: str, precision: str) -> OnnxRuntimeEngine:  # noqa: ARG001 - fp32 is all there is
     """Load a network; see `dp2.detect.engine.load_engine`."""
-    available = _import_onnxruntime().get_available_providers()
+    available = import_onnxruntime().get_available_providers()
     if device == "auto":
         for accelerator in accelerators():
             try:

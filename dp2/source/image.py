@@ -23,6 +23,7 @@ MAX_PIXELS = 300_000_000
 
 _MARKER = re.compile(rb"\xff+([^\0\xd0-\xd7\xff])", re.DOTALL)  # in entropy-coded data: not stuffing, not a restart
 _JPEG_END, _JPEG_TEMPORARY = 0xD9, 0x01
+_MOST_SCANS = 300  # a progressive JPEG has about ten; each costs a pass over all its pixels
 
 
 def read_image(path: Path, *, max_pixels: int = MAX_PIXELS) -> Picture:
@@ -68,6 +69,8 @@ def _read(file: IO[bytes], path: Path, max_pixels: int) -> Picture:
             raise UnreadableMedia(f"{path}: the picture is cut off; get a complete copy. Nothing was written.")
         with _plugin(kind, file) as picture:
             _check_size(picture, path, max_pixels)
+            if kind == "JPEG":
+                _check_scans(file, path)
             picture.load()
             return _convert(picture, kind, path, head)
     except (MediaError, MemoryError):
@@ -115,6 +118,16 @@ def _check_size(picture: Any, path: Path, max_pixels: int) -> None:
             f"{path}: {width}x{height} pixels are more than the {max_pixels} allowed; "
             "raise --max-pixels if the file is trusted. Nothing was written."
         )
+
+
+def _check_scans(file: IO[bytes], path: Path) -> None:
+    """Refuse a small JPEG that would be decoded for hours."""
+    at = file.tell()
+    file.seek(0)
+    scans = file.read().count(b"\xff\xda")
+    file.seek(at)
+    if scans > _MOST_SCANS:
+        raise UnsupportedMedia(f"{path}: comes in {scans} passes; save the picture anew. Nothing was written.")
 
 
 def _convert(picture: Any, kind: str, path: Path, head: bytes) -> Picture:

@@ -123,11 +123,9 @@ class ExportedBackend:
 
 
 def _onnxruntime(path: Path) -> Any:
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise EngineError("ONNX Runtime is not installed: pip install onnxruntime, or use the engine torch.") from error
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    from dp2.onnx_runtime import import_onnxruntime
+
+    session = import_onnxruntime().InferenceSession(path, providers=["CPUExecutionProvider"])
     return lambda inputs: session.run(["image"], inputs)[0]
 
 

@@ -191,6 +191,7 @@ def _job(service: Service, session: Session, wanted: JobIn) -> Job:
         "source": str(media.source),
         "folder": str(folder),
         "pixels": service.limits.pixels,
+        "seconds": service.limits.video_seconds,
         "detections": str(folder / "found.jsonl") if wanted.task == "detect" else detections,
     }
     if wanted.task == "anonymize":

@@ -9,6 +9,8 @@ import hmac
 import ipaddress
 import os
 import secrets
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from dp2.errors import UsageError
 
 AUTH_VARIABLE = "DP2_WEB_AUTH"
 _SHORTEST_PASSWORD = 8
+_MINUTE = 60.0
 
 
 @dataclass(frozen=True, repr=False)
@@ -64,6 +67,41 @@ def is_loopback(address: str) -> bool:
         return ipaddress.ip_address(address).is_loopback
     except ValueError:
         return False
+
+
+@dataclass
+class Attempts:
+    """Wrong passwords of the last minute, by address, so that nobody tries them by the thousand.
+
+    Attributes:
+        allowed: a minute; an IPv6 network of 64 bits counts as one address, for it is given to one customer.
+        clock: in seconds.
+    """
+
+    allowed: int = 20
+    clock: Callable[[], float] = time.monotonic
+    _wrong: dict[str, list[float]] = field(default_factory=dict)
+
+    def too_many(self, address: str) -> bool:
+        """Whether whoever is at this address has to wait."""
+        return len(self._recent(_network(address))) >= self.allowed
+
+    def count(self, address: str) -> None:
+        """One more."""
+        network = _network(address)
+        self._wrong = {other: times for other in self._wrong if (times := self._recent(other))}
+        self._wrong.setdefault(network, []).append(self.clock())
+
+    def _recent(self, network: str) -> list[float]:
+        return [then for then in self._wrong.get(network, ()) if self.clock() - then < _MINUTE]
+
+
+def _network(address: str) -> str:
+    try:
+        parsed = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    return str(ipaddress.ip_network((parsed, 64), strict=False)) if parsed.version == 6 else address
 
 
 @dataclass(frozen=True, repr=False)

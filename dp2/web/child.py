@@ -15,11 +15,14 @@ import queue
 import signal
 import sys
 import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
 from dp2.errors import Dp2Error, JobCancelled
+
+_CLEARINGS, _PAUSE = 20, 0.2  # seconds
 
 
 class Line:
@@ -27,16 +30,21 @@ class Line:
 
     Args:
         answers: where answers go.
+        root: the server's folder.
     """
 
-    def __init__(self, answers: TextIO) -> None:
+    def __init__(self, answers: TextIO, root: Path | None = None) -> None:
         self._answers = answers
+        self._root = root
         self._requests: queue.Queue[dict[str, Any]] = queue.Queue()
         self._frames: queue.Queue[str | None] = queue.Queue(maxsize=2)
         self._cancelled = threading.Event()
 
     def listen(self) -> None:
-        """Read until the server is gone, then end the process: nobody wants the result any more."""
+        """Read until the server is gone, then end the process: nobody wants the result any more.
+
+        A server that was killed could not delete what was uploaded, so that is done here.
+        """
         for text in sys.stdin:
             message = json.loads(text)
             if "cancel" in message:
@@ -47,6 +55,8 @@ class Line:
             else:
                 self._cancelled.clear()
                 self._requests.put(message)
+        if self._root is not None:
+            _clear(self._root)
         os._exit(0)
 
     def request(self) -> dict[str, Any]:
@@ -106,6 +116,17 @@ def serve(line: Line, device: str | None) -> None:
             line.say("failed", error=_shown(f"{type(error).__name__}: {error}", request["arguments"]))
 
 
+def _clear(root: Path) -> None:
+    """Delete the folder of a server that is no more; again while another worker still writes there."""
+    from dp2.web.store import delete_if_abandoned
+
+    for _ in range(_CLEARINGS):
+        delete_if_abandoned(root)
+        if not root.exists():
+            return
+        time.sleep(_PAUSE)
+
+
 def _shown(text: str, arguments: Mapping[str, Any]) -> str:
     """A message without the server's own paths: the user's name of the file in their place."""
     own = [(arguments.get(key), arguments.get("name", "the file")) for key in ("target", "detections", "source")]
@@ -130,7 +151,7 @@ def _confine(largest_file: int | None, memory: int | None) -> None:
 
 
 def main() -> None:
-    """Arguments: JSON with `device`, `largest_file` and `memory` in bytes; null = no limit."""
+    """Arguments: JSON with `device`, `root`, `largest_file` and `memory` in bytes; null = no limit."""
     settings = json.loads(sys.argv[1])
     os.umask(0o077)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which then closes the connection
@@ -138,7 +159,8 @@ def main() -> None:
     # What libraries print must not come between the answers.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    line = Line(answers)
+    root = settings.get("root")
+    line = Line(answers, None if root is None else Path(root))
     threading.Thread(target=serve, args=(line, settings.get("device")), daemon=True).start()
     line.listen()
 

@@ -101,10 +101,12 @@ class JobQueue:
 
     Args:
         limits: how many may wait.
+        room: bytes that a session may still fill.
     """
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, room: Callable[[Session], int]) -> None:
         self._limits = limits
+        self._room = room
         self._jobs: dict[str, Job] = {}
         self._waiting: list[Job] = []
         self._more = asyncio.Condition()
@@ -164,7 +166,10 @@ class JobQueue:
             async with self._more:
                 await self._more.wait_for(lambda: bool(self._waiting))
                 job = self._waiting.pop(0)
-            await _work(worker, job)
+            if job.folder is not None and self._room(job.session) <= 0:  # filled by the jobs before it
+                job.end(State.FAILED, "this session holds as much as it may; delete something first.")
+            else:
+                await _work(worker, job)
 
 
 async def _work(worker: Worker, job: Job) -> None:
@@ -172,7 +177,7 @@ async def _work(worker: Worker, job: Job) -> None:
     job.state, job.began = State.RUNNING, time.monotonic()
     try:
         if job.folder is not None:
-            job.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            job.folder.mkdir(mode=0o700)
         if job.on_start is not None:
             job.on_start(worker)
         job.result = await worker.run(

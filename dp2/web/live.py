@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import json
 from typing import Any
 
@@ -17,7 +18,8 @@ from dp2.web.worker import Event, Worker
 
 router = APIRouter()
 _PIXELS = 1920 * 1080
-_LARGEST = 4_000_000  # bytes of one JPEG
+_ON_THE_WAY = 2  # pictures of one camera: what comes faster waits with whoever sends it, not in our memory
+_SILENCE = 30.0  # seconds without a picture, while others wait for the worker
 
 
 @router.websocket("/api/live")
@@ -50,6 +52,7 @@ class _Camera:
         self._job = job
         self._worker: Worker | None = None
         self._answers: asyncio.Queue[Event] = asyncio.Queue()
+        self._room = asyncio.Semaphore(_ON_THE_WAY)
         job.on_start = self._started
         job.on_event = self._answers.put_nowait
 
@@ -71,11 +74,28 @@ class _Camera:
     async def _receive(self) -> None:
         try:
             while True:
-                picture = await self._socket.receive_bytes()
-                if self._worker is not None and len(picture) <= _LARGEST:
-                    self._worker.feed(base64.b64encode(picture).decode())
+                picture = await self._next()
+                if picture is None:
+                    await _say(self._socket, state="ended", error="no picture came any more; start it again.")
+                    await self._socket.close()
+                    return
+                if self._worker is None:
+                    continue  # nobody has asked for it yet
+                await self._room.acquire()
+                if self._job.over:
+                    return  # the worker is another's by now: what it is given, it would show to him
+                await self._worker.feed(base64.b64encode(picture).decode())
         except (WebSocketDisconnect, KeyError, RuntimeError):  # hung up, or sent text
             return
+
+    async def _next(self) -> bytes | None:
+        """The next picture; None if the camera has its turn and sends none."""
+        while True:
+            had_turn = self._worker is not None
+            with contextlib.suppress(TimeoutError):
+                return await asyncio.wait_for(self._socket.receive_bytes(), _SILENCE)
+            if had_turn:
+                return None
 
     async def _send(self) -> None:
         while True:
@@ -85,6 +105,7 @@ class _Camera:
             elif event["event"] == "frame":
                 await _say(self._socket, state="running", people=event["people"])
                 await self._socket.send_bytes(base64.b64decode(event["data"]))
+                self._room.release()
 
     async def _end(self) -> None:
         await self._job.ended.wait()

@@ -34,10 +34,10 @@ class Service:
 
     def __post_init__(self) -> None:
         self.store = Store(self.limits)
-        self.queue = JobQueue(self.limits)
-        largest = self.limits.session_bytes
-        self.workers = [Worker(device, largest_file=largest) for device in self.devices]
-        self.inspector = Worker(largest_file=largest, memory=_INSPECTOR_MEMORY)
+        self.queue = JobQueue(self.limits, self.store.room)
+        confined: dict[str, Any] = {"largest_file": self.limits.session_bytes, "root": self.store.root}
+        self.workers = [Worker(device, **confined) for device in self.devices]
+        self.inspector = Worker(memory=_INSPECTOR_MEMORY, **confined)
         self._tasks: list[asyncio.Task[None]] = []
         self._listed: asyncio.Future[dict[str, Any]] | None = None
 
@@ -66,6 +66,7 @@ class Service:
 
     async def delete_media(self, session: Session, media: Media) -> None:
         """Delete an upload with its jobs."""
+        session.media.pop(media.id, None)  # at once, so that no job is put on it meanwhile
         for job in self.queue.of(session):
             if job.media is media:
                 await self.queue.delete(job)

@@ -67,12 +67,13 @@ class Session:
         folder: of its files.
         media: by id.
         used: when it last asked for something, by the monotonic clock.
-        uploading: bytes that are on their way.
+        coming, uploading: files and bytes that are on their way.
     """
 
     folder: Path
     media: dict[str, Media] = field(default_factory=dict)
     used: float = field(default_factory=time.monotonic)
+    coming: int = 0
     uploading: int = 0
 
     def find(self, identity: str) -> Media:
@@ -128,7 +129,7 @@ class Store:
         Raises:
             TooMuch: the session holds as many files as it may.
         """
-        if len(session.media) >= self._limits.session_media:
+        if len(session.media) + session.coming >= self._limits.session_media:
             raise TooMuch(f"at most {self._limits.session_media} files at a time; delete some.")
         identity = secrets.token_urlsafe(16)
         media = Media(identity, harmless_name(name), session.folder / identity)
@@ -152,7 +153,12 @@ class Store:
     def idle(self) -> list[Session]:
         """Sessions that nobody used for longer than results are kept."""
         oldest = time.monotonic() - self._limits.keep_seconds
-        return [session for session in self._sessions.values() if session.used < oldest and not session.uploading]
+        return [session for session in self._sessions.values() if session.used < oldest and not session.coming]
+
+    @property
+    def root(self) -> Path:
+        """Where everything lies."""
+        return self._root
 
     def drop(self, session: Session) -> None:
         """Delete a session and all its files."""
@@ -191,7 +197,7 @@ def _private_folder() -> tuple[Path, FileLock]:
     parent.chmod(0o700)
     for old in parent.iterdir():
         if old.is_dir():
-            _delete_if_abandoned(old)
+            delete_if_abandoned(old)
     name = secrets.token_hex(8)
     lock = FileLock(parent / f"{name}.lock")
     lock.acquire()
@@ -200,7 +206,8 @@ def _private_folder() -> tuple[Path, FileLock]:
     return root, lock
 
 
-def _delete_if_abandoned(folder: Path) -> None:
+def delete_if_abandoned(folder: Path) -> None:
+    """Delete the folder of a server that is no more."""
     lock = FileLock(folder.with_name(f"{folder.name}.lock"))
     try:
         with lock.acquire(timeout=0):

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 Arguments = Mapping[str, Any]
 PREVIEW_SIDE = 1600
 _WARM = 2  # anonymizers that are held ready
+_TOLERANCE = 1.0  # seconds; times may begin after 0
 
 
 class Workshop:
@@ -167,6 +168,7 @@ def detect(workshop: Workshop, line: Line, arguments: Arguments) -> dict[str, An
         writer = DetectionWriter(file)
 
         def seen(result: Result, total: int | None) -> None:
+            _check_end(result, arguments)
             writer.write(str(source), result.frame, result.detections)
             gallery.add(result)
             line.say("progress", done=result.frame.index + 1, total=total)
@@ -205,6 +207,7 @@ def anonymize(workshop: Workshop, line: Line, arguments: Arguments) -> dict[str,
     )
 
     def report(result: Result, total: int | None) -> None:
+        _check_end(result, arguments)
         line.say("progress", done=result.frame.index + 1, total=total)
 
     act = anonymize_image if photo else anonymize_video
@@ -253,6 +256,14 @@ def _clicked(keep: list[str], others: Chooser | None) -> Clicked:
         kind, number, tracked = parse_id(text)
         (tracks if tracked else rows).add((kind, number))
     return Clicked(rows=frozenset(rows), tracks=frozenset(tracks), others=others)
+
+
+def _check_end(result: Result, arguments: Arguments) -> None:
+    """Containers may say that they are short and go on."""
+    if result.frame.time > arguments["seconds"] + _TOLERANCE:
+        raise UnsupportedMedia(
+            f"{arguments['source']}: goes on after the {arguments['seconds']:.0f} s that are allowed; cut it."
+        )
 
 
 def _save_preview(image: Image, path: Path, profile: bytes | None) -> None:

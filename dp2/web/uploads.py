@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import time
 from pathlib import Path
 from typing import IO
 
@@ -14,6 +15,7 @@ from dp2.web.service import Service
 from dp2.web.store import Media, Session, TooMuch
 
 _SILENCE = 60.0  # seconds without a byte
+_SLOWEST = 20_000  # bytes a second on the whole, after the first minute: who sends a byte now and then is no visitor
 _HEAD = 4096
 
 
@@ -47,6 +49,7 @@ async def receive(service: Service, session: Session, name: str, request: Reques
         raise _too_large(service, allowed)
     expected = int(length) if length.isdecimal() else allowed
     media = service.store.new_media(session, name)
+    session.coming += 1
     session.uploading += expected  # so that several at a time do not get the same room
     try:
         media.size = await _store(service, media, request, allowed)
@@ -60,12 +63,13 @@ async def receive(service: Service, session: Session, name: str, request: Reques
         raise
     finally:
         session.uploading -= expected
+        session.coming -= 1
     session.media[media.id] = media
     return media
 
 
 async def _store(service: Service, media: Media, request: Request, allowed: int) -> int:
-    size, judged = 0, False
+    size, judged, began = 0, False, time.monotonic()
     chunks = aiter(request.stream())
     with media.source.open("xb") as file:
         while True:
@@ -79,6 +83,8 @@ async def _store(service: Service, media: Media, request: Request, allowed: int)
             size += len(chunk)
             if size > allowed:
                 raise _too_large(service, allowed)
+            if time.monotonic() - began > _SILENCE + size / _SLOWEST:
+                raise Unfit("the upload is too slow.")
             file.write(chunk)
             # Judged by its first bytes, so that what is no picture is refused before all of it was taken.
             if not judged and size >= _HEAD:

@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from dp2.errors import JobCancelled, JobError, JobTimeout, WorkerDied
@@ -28,12 +29,19 @@ class Worker:
         device: as `--device`; None = as the configs say.
         largest_file: that it may write, in bytes.
         memory: address space that it may use, in bytes; None = unlimited, which PyTorch and CUDA need.
+        root: the server's folder, which it deletes if the server is killed.
     """
 
     def __init__(
-        self, device: str | None = None, *, largest_file: int | None = None, memory: int | None = None
+        self,
+        device: str | None = None,
+        *,
+        largest_file: int | None = None,
+        memory: int | None = None,
+        root: Path | None = None,
     ) -> None:
-        self._settings = json.dumps({"device": device, "largest_file": largest_file, "memory": memory})
+        settings = {"device": device, "largest_file": largest_file, "memory": memory}
+        self._settings = json.dumps({**settings, "root": None if root is None else str(root)})
         self._process: asyncio.subprocess.Process | None = None
         self._lock = asyncio.Lock()
 
@@ -81,9 +89,13 @@ class Worker:
                 await self._kill()  # what it would still say must not be taken for the next task's answer
                 raise
 
-    def feed(self, frame: str) -> None:
-        """Give the running task the next picture of a camera, as base64."""
+    async def feed(self, frame: str) -> None:
+        """Give the running task the next picture of a camera, as base64; waits until the process takes it."""
         self._send({"frame": frame})
+        process = self._process
+        if process is not None and process.stdin is not None:
+            with contextlib.suppress(ConnectionError):
+                await process.stdin.drain()
 
     async def stop(self) -> None:
         """End the process."""

@@ -126,6 +126,25 @@ import openvino_telemetry
     assert list(tmp_path.iterdir()) == []
 
 
+def test_onnxruntime_is_imported_without_its_telemetry(tmp_path: Path) -> None:
+    (tmp_path / "edges.onnx").write_bytes(edge_network(pixels=False).model)
+    program = """
+import sys
+from pathlib import Path
+from dp2.detect.engine import Network, load_engine
+network = Network(Path(sys.argv[1]).read_bytes(), ("double", "sum"), pixels=False)
+assert load_engine(network, engine="onnxruntime").chosen.engine == "onnxruntime"
+"""
+    (tmp_path / "home").mkdir()
+    root = Path(__file__).resolve().parents[2]
+    environment = {"HOME": str(tmp_path / "home"), "TMPDIR": str(tmp_path / "home"), "PYTHONPATH": str(root)}
+    command = [sys.executable, "-c", program, str(tmp_path / "edges.onnx")]
+    done = subprocess.run(command, env={**environment, "PATH": ""}, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    left = [path.name for path in (tmp_path / "home").rglob("*") if "icrosoft" in str(path) or path.name == ".ses"]
+    assert left == [], "an id of this machine, or events to be sent"
+
+
 def test_signals_are_handled_after_engines_have_gone(tmp_path: Path) -> None:
     (tmp_path / "edges.onnx").write_bytes(edge_network(pixels=False).model)
     code = """

@@ -16,7 +16,9 @@ import uvicorn
 
 from dp2.web.app import Door, build_app
 from dp2.web.auth import Credentials
+from dp2.web.guard import COOKIE
 from dp2.web.limits import Limits
+from dp2.web.server import server_config
 from dp2.web.service import Service
 from dp2.web.socket import listen
 
@@ -34,9 +36,7 @@ class Server:
         self.socket = listen("127.0.0.1", 0)
         self.host = f"127.0.0.1:{self.socket.getsockname()[1]}"
         self.url = f"http://{self.host}"
-        config = uvicorn.Config(
-            build_app(self.service, self.door), log_level="error", ws="websockets-sansio", timeout_graceful_shutdown=1
-        )
+        config = server_config(build_app(self.service, self.door), log_level="error", timeout_graceful_shutdown=1)
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -66,8 +66,23 @@ class Server:
 class Client(httpx.Client):
     """One session of the API."""
 
+    @property
+    def cookie(self) -> str:
+        """Its name."""
+        return f"{COOKIE}_{self.base_url.port}"
+
+    @property
+    def token(self) -> str:
+        """Of the session."""
+        return self.cookies[self.cookie]
+
     def send_file(self, path: Path, name: str | None = None) -> dict[str, Any]:
         answer = self.post("/api/media", params={"name": name or path.name}, content=path.read_bytes())
+        assert answer.status_code == 201, answer.text
+        return answer.json()
+
+    def send_file_content(self, content: bytes) -> dict[str, Any]:
+        answer = self.post("/api/media", content=content)
         assert answer.status_code == 201, answer.text
         return answer.json()
 

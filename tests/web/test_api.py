@@ -69,7 +69,7 @@ def test_cancelled_job_leaves_nothing_and_the_next_one_runs(client, server, medi
     worker = server.service.workers[0].pid
     assert client.post(f"/api/jobs/{job['id']}/cancel").json()["state"] == "cancelled"
     assert client.get(f"/api/jobs/{job['id']}/result").status_code == 409
-    folder = server.service.store.known(client.cookies["dp2_session"]).find(clip["id"]).folder
+    folder = server.service.store.known(client.token).find(clip["id"]).folder
     assert not (folder / job["id"]).exists()
     assert client.finish(waiting)["state"] == "done"
     assert server.service.workers[0].pid == worker, "a cancelled job costs no warm worker"
@@ -85,7 +85,7 @@ def test_waiting_job_can_be_cancelled(client, media: Path) -> None:
 def test_deleted_upload_takes_its_results_with_it(client, server, media: Path) -> None:
     photo = client.send_file(media / "astronaut.jpg")
     done = client.finish(client.begin(photo))
-    folder = server.service.store.known(client.cookies["dp2_session"]).find(photo["id"]).folder
+    folder = server.service.store.known(client.token).find(photo["id"]).folder
     assert (folder / done["id"]).is_dir()
     assert client.delete(f"/api/media/{photo['id']}").status_code == 204
     assert not folder.exists()
@@ -96,8 +96,10 @@ def test_metadata_is_dropped(client, telling_photo) -> None:
     photo = client.send_file(telling_photo(".jpg"))
     done = client.finish(client.begin(photo))
     content = client.get(f"/api/jobs/{done['id']}/result").content
-    preview = client.get(f"/api/media/{photo['id']}/preview").content
-    for word in (b"MakeQQ1", b"NoteQQ2", b"ThumbQQ3", b"XmpQQ4", b"CommentQQ5"):
+    found = client.finish(client.begin(photo, task="detect"))
+    shown = (f"media/{photo['id']}/preview", f"jobs/{done['id']}/preview", f"jobs/{found['id']}/frames/0")
+    preview = b"".join(client.get(f"/api/{path}").content for path in shown)
+    for word in (b"MakeQQ1", b"NoteQQ2", b"ThumbQQ3", b"XmpQQ4", b"CommentQQ5", b"Exif\0"):
         assert word not in content
         assert word not in preview
 

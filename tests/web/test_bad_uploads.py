@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
 import zipfile
 import zlib
@@ -33,6 +34,12 @@ def small(kind: str, **options: object) -> bytes:
     return buffer.getvalue()
 
 
+def passes(count: int) -> bytes:
+    """A progressive JPEG of few bytes, each pass of which costs a walk over all its pixels."""
+    content = small("JPEG", progressive=True)
+    return content[:-2] + content[content.rindex(b"\xff\xda") : -2] * count + b"\xff\xd9"
+
+
 def zipped(content: bytes) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -43,6 +50,7 @@ def zipped(content: bytes) -> bytes:
 def bad_uploads(media: Path) -> Iterator[tuple[str, bytes]]:
     """Thirty files that are no photo or video, are broken, or are larger than they look."""
     jpeg, clip = (media / "astronaut.jpg").read_bytes(), (media / "pan.mp4").read_bytes()
+    yield "many_passes.jpg", passes(400)
     yield "empty.jpg", b""
     yield "one.jpg", b"\xff"
     yield "zeros.png", bytes(5000)
@@ -87,7 +95,7 @@ def test_thirty_bad_uploads_are_refused_and_leave_nothing(client, server, media:
         refused += 1
     assert refused >= 30
     assert client.get("/api/media").json() == []
-    session = server.service.store.known(client.cookies["dp2_session"])
+    session = server.service.store.known(client.token)
     assert list(session.folder.iterdir()) == []
 
 
@@ -109,6 +117,48 @@ def test_long_video_and_large_picture_are_refused(client, clips) -> None:
     answer = client.post("/api/media", content=buffer.getvalue())
     assert answer.status_code == 422
     assert "1500x1500" in answer.json()["error"]
+
+
+def test_video_that_goes_on_after_the_end_that_it_announces_fails(client, clips) -> None:
+    path = clips.make("modest.mkv", frames=20, base=(1, 2))
+    content = bytearray(path.read_bytes())
+    at = content.index(b"\x44\x89\x88")  # Matroska: Duration, a float of 8 bytes
+    content[at + 3 : at + 11] = struct.pack(">d", 1000.0)
+    path.write_bytes(content)
+    clip = client.send_file(path)
+    assert clip["seconds"] == 1
+    for task in ("detect", "anonymize"):
+        failed = client.finish(client.begin(clip, task=task))
+        assert failed["state"] == "failed"
+        assert "goes on" in failed["error"]
+
+
+def test_video_that_breaks_off_leaves_no_result(client, server, clips) -> None:
+    """Nothing is better than a result of which a part was never anonymized."""
+    whole = clips.make("whole.mkv", frames=60, options={"g": "10"})
+    (broken := whole.with_name("broken.mkv")).write_bytes(whole.read_bytes()[: whole.stat().st_size * 2 // 3])
+    clip = client.send_file(broken)
+    failed = client.finish(client.begin(clip))
+    assert failed["state"] == "failed", failed
+    for what in ("result", "preview", "frames/0"):
+        assert client.get(f"/api/jobs/{failed['id']}/{what}").status_code == 409
+    folder = server.service.store.known(client.token).find(clip["id"]).folder
+    assert {path.name for path in folder.iterdir()} == {"source", "preview.jpg"}
+
+
+@pytest.mark.parametrize(
+    "name", ['a"; filename="b.html', "a\r\nX-Evil: 1.jpg", "a;b.jpg", "ünïcode\u2028.jpg", "<b>.jpg"]
+)
+def test_name_of_a_file_puts_nothing_into_headers(client, name: str) -> None:
+    photo = client.post("/api/media", params={"name": name}, content=small("JPEG")).json()
+    done = client.finish(client.begin(photo))
+    for path in (f"/api/media/{photo['id']}/source", f"/api/jobs/{done['id']}/result"):
+        answer = client.get(path)
+        assert answer.status_code == 200
+        disposition = answer.headers["content-disposition"]
+        assert re.fullmatch(r"attachment; filename(=\"[\w. -]*\"|\*=utf-8''[\w.%~-]+)", disposition), disposition
+        assert "x-evil" not in answer.headers
+        assert answer.headers["content-type"] == "image/jpeg"
 
 
 def test_session_holds_only_so_much(client, server, media: Path) -> None:
@@ -156,7 +206,7 @@ def test_name_of_a_file_is_never_a_path(client, server, media: Path, name: str) 
     assert shown
     assert not set(shown) & set("/\\\0\r\n\u202e")
     assert shown not in (".", "..")
-    session = server.service.store.known(client.cookies["dp2_session"])
+    session = server.service.store.known(client.token)
     assert {path.name for path in session.folder.iterdir()} == {held.id for held in session.media.values()}
 
 

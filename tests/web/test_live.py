@@ -12,6 +12,8 @@ from PIL import Image
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
+from dp2.web import live
+
 
 def jpeg(image: Image.Image) -> bytes:
     buffer = io.BytesIO()
@@ -57,6 +59,35 @@ def test_what_is_no_small_jpeg_ends_the_camera(server, picture: bytes) -> None:
         last = json.loads(socket.recv(60))
         assert last["state"] == "ended"
         assert last["error"]
+
+
+def test_each_picture_is_answered_however_fast_they_come(server) -> None:
+    """None is dropped, and none waits in the server's memory: whoever sends too fast has to wait himself."""
+    count = 40
+    with camera(server) as socket:
+        until_running(socket)
+        for shade in range(count):
+            socket.send(jpeg(Image.new("RGB", (64, 48), (6 * shade, 0, 0))))
+        shades = []
+        for _ in range(count):
+            assert json.loads(socket.recv(60))["state"] == "running"
+            shades.append(int(np.asarray(Image.open(io.BytesIO(socket.recv(60))))[24, 32, 0]))
+    assert shades == pytest.approx([6 * shade for shade in range(count)], abs=4)
+
+
+def test_camera_that_sends_nothing_does_not_keep_others_waiting(server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "_SILENCE", 0.3)
+    with camera(server) as socket:
+        until_running(socket)
+        last = json.loads(socket.recv(20))
+    assert last["state"] == "ended"
+    assert "no picture came" in last["error"]
+
+
+def test_camera_cannot_use_another_sessions_faces(server, client, media: Path) -> None:
+    known = client.send_file(media / "grace_hopper.jpg")
+    with camera(server, f"references={known['id']}") as socket:
+        assert "no such upload" in json.loads(socket.recv(60))["error"]
 
 
 def test_unknown_anonymizer_is_said(server) -> None:

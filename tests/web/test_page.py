@@ -180,6 +180,86 @@ def test_file_that_is_no_picture_is_refused_with_words(page, tmp_path: Path) -> 
     assert "letter.jpg: neither a photo nor a video" in page.text_content("#problem")
 
 
+def test_page_can_be_used_by_keyboard(page, media: Path) -> None:
+    page.on("filechooser", lambda chooser: chooser.set_files(media / "grace_hopper.jpg"))
+    page.set_input_files("#upload", media / "astronaut.jpg")
+    page.wait_for_selector(".face")
+    page.focus(".face")
+    page.keyboard.press("Space")
+    assert page.text_content("#who-count") == "1 of 1"
+    assert page.evaluate("document.activeElement.className") == "face"
+    page.focus("#strip .more")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#view-name:has-text('grace_hopper')")
+    page.wait_for_selector(".face")
+    page.locator("#strip button").first.focus()
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#view-name:has-text('astronaut')")
+    assert page.evaluate("document.activeElement === document.querySelector('#strip').firstChild")
+    page.focus("#tab-files")
+    page.keyboard.press("ArrowRight")
+    assert page.locator("#camera").is_visible()
+    assert page.evaluate("document.activeElement.id") == "tab-camera"
+
+
+@both_widths
+def test_everything_has_a_name_and_can_be_read(page, media: Path) -> None:
+    """Names for screen readers, and contrast as WCAG 2.2 asks for (1.4.3: 4.5 to 1)."""
+    page.set_input_files("#upload", media / "astronaut.jpg")
+    page.wait_for_selector(".face")
+    page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+    for tab in ("#tab-files", "#tab-camera"):
+        page.click(tab)
+        unnamed = page.evaluate(
+            """() => [...document.querySelectorAll('button, select, input, img, canvas, a')]
+            .filter(e => e.checkVisibility() && !e.closest('[aria-hidden=true]'))
+            .filter(e => !(e.getAttribute('aria-label') || e.textContent.trim() || e.getAttribute('alt') !== null
+                || e.title || e.labels?.length || e.querySelector('img[alt]')))
+            .filter(e => !e.closest('.chip')).map(e => e.outerHTML)"""
+        )
+        assert unnamed == []
+        assert page.evaluate(FAINT) == []
+
+
+FAINT = """() => {
+  const parse = (text) => (text.match(/[\\d.]+/g) ?? []).map(Number);
+  const alpha = (colour) => colour[3] ?? 1;
+  const linear = (v) => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
+  const light = ([r, g, b]) => 0.2126 * linear(r / 255) + 0.7152 * linear(g / 255) + 0.0722 * linear(b / 255);
+  const ground = (e) => parse(getComputedStyle(e).backgroundColor);
+  const behind = (e) => {
+    while (e.parentElement && alpha(ground(e)) < 1) e = e.parentElement;
+    return ground(e);
+  };
+  const faint = [];
+  for (const e of document.querySelectorAll("main *, header *")) {
+    const style = getComputedStyle(e), own = alpha(ground(e));
+    const words = [...e.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim());
+    const onPicture = own > 0 && own < 1;
+    const unseen = !e.checkVisibility() || style.fontSize === "0px";
+    if (!words || onPicture || unseen || e.closest(":disabled, option")) continue;
+    const [more, less] = [light(parse(style.color)), light(behind(e))].sort((x, y) => y - x);
+    const ratio = (more + 0.05) / (less + 0.05);
+    if (ratio < 4.5) faint.push(`${e.tagName} ${e.textContent.trim()} ${ratio.toFixed(2)}`);
+  }
+  return faint;
+}"""
+
+
+def test_names_of_files_are_text(page) -> None:
+    name = "<img src=x onerror=document.title=1><b>&amp;.jpg"
+    buffer = io.BytesIO()
+    Image.new("RGB", (60, 40)).save(buffer, "JPEG")
+    page.set_input_files("#upload", {"name": name, "mimeType": "image/jpeg", "buffer": buffer.getvalue()})
+    page.wait_for_selector("#who-hint:has-text('Nobody was found')")
+    assert page.text_content("#view-name").startswith(name)
+    assert page.locator("#strip img").get_attribute("alt") == name
+    page.click("#run")
+    page.wait_for_selector("#download:visible")
+    assert page.locator("main b, main img[src=x]").count() == 0
+    assert page.title() != "1"
+
+
 def test_files_and_results_are_still_there_after_a_reload(page, media: Path) -> None:
     page.set_input_files("#upload", media / "astronaut.jpg")
     page.locator(".face").click()

@@ -70,7 +70,7 @@ def test_killed_workers_job_fails_cleanly_and_the_next_one_runs(client, server, 
     assert "ended unexpectedly" in failed["error"]
     assert client.get(f"/api/jobs/{doomed['id']}/result").status_code == 409
     assert client.finish(waiting)["state"] == "done"
-    own = server.service.store.known(client.cookies["dp2_session"]).find(clip["id"]).folder
+    own = server.service.store.known(client.token).find(clip["id"]).folder
     assert {path.name for path in own.iterdir()} == {"source", "preview.jpg"}
 
 
@@ -87,11 +87,14 @@ def test_unused_sessions_are_deleted_and_running_ones_are_not(server, media: Pat
     with server.client() as idle, server.client() as busy:
         for client in (idle, busy):
             client.send_file(media / "astronaut.jpg")
-        sessions = [server.service.store.known(client.cookies["dp2_session"]) for client in (idle, busy)]
+        done = idle.finish(idle.begin(idle.get("/api/media").json()[0]))
+        assert idle.get(f"/api/jobs/{done['id']}/result").status_code == 200
+        sessions = [server.service.store.known(client.token) for client in (idle, busy)]
         sessions[0].used -= server.service.limits.keep_seconds + 1
         server.call(server.service.sweep())
         assert not sessions[0].folder.exists()
         assert idle.get("/api/media").json() == []
+        assert idle.get(f"/api/jobs/{done['id']}/result").status_code == 404
         assert len(busy.get("/api/media").json()) == 1
         server.service.store.drop(sessions[1])
 

@@ -44,7 +44,14 @@ def changed(workshop: Workshop, source: Path, reference: Path, only: bool) -> tu
     """Mean difference in the left and in the right half, and how many were kept."""
     target = source.with_name("result.png")
     paths = {"source": str(source), "target": str(target), "preview": str(source.with_name("preview.jpg"))}
-    options = {"keep_audio": False, "keep_metadata": False, "pixels": 10**7, "detections": None, "keep": []}
+    options = {
+        "keep_audio": False,
+        "keep_metadata": False,
+        "pixels": 10**7,
+        "seconds": 600.0,
+        "detections": None,
+        "keep": [],
+    }
     chosen = {"anonymizer": "face_solid", "kind": "image", "references": [[str(reference), "a.png"]], "only": only}
     result = anonymize(workshop, Listener(), {**paths, **options, **chosen})
     before, after = (np.asarray(Image.open(path).convert("RGB")).astype(int) for path in (source, target))

@@ -73,7 +73,10 @@ def test_nobody_reads_another_sessions_files_or_results(client, server, media: P
         assert stranger.post(f"/api/jobs/{done['id']}/cancel").status_code == 404
         assert stranger.post("/api/jobs", json={"media": photo["id"], "anonymizer": "face_blur"}).status_code == 404
         assert stranger.get("/api/jobs").json() == []
-    with server.client(cookies={"dp2_session": client.cookies["dp2_session"][:-1] + "0"}) as forger:
+        own = {"media": stranger.get("/api/media").json()[0]["id"], "anonymizer": "face_blur"}
+        for borrowed in ({"references": [photo["id"]]}, {"detections": found["id"], "keep": ["face:0"]}):
+            assert stranger.post("/api/jobs", json={**own, **borrowed}).status_code == 404
+    with server.client(cookies={client.cookie: client.token[:-1] + "0"}) as forger:
         assert all(forger.get(path).status_code == 404 for path in paths)
     assert client.get(paths[0]).status_code == 200
 
@@ -85,7 +88,7 @@ def test_cookie_and_folders_are_private(server, media: Path) -> None:
         assert "HttpOnly" in cookie
         assert "SameSite=Strict" in cookie
         photo = client.send_file(media / "astronaut.jpg")
-        place = server.service.store.known(client.cookies["dp2_session"]).find(photo["id"]).folder
+        place = server.service.store.known(client.token).find(photo["id"]).folder
         while place != server.service.store._root.parent.parent:
             assert stat.S_IMODE(place.stat().st_mode) == 0o700, place
             place = place.parent
@@ -139,7 +142,7 @@ def test_password_is_asked_for_everything(guarded) -> None:
         for path in ("/", "/page/app.js", "/api/about", "/api/openapi.json"):
             assert client.get(path).status_code == 401
             assert client.get(path, auth=("anna", "wrong horse")).status_code == 401
-        assert "dp2_session" not in client.cookies
+        assert not client.cookies
         malformed = base64.b64encode(b"\xff\xfe").decode()
         assert client.get("/", headers={"authorization": f"Basic {malformed}"}).status_code == 401
         assert client.get("/", auth=("anna", "correct horse")).status_code == 200

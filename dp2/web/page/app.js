@@ -47,15 +47,33 @@ function wireDropping() {
   addEventListener("paste", (event) => { const files = [...(event.clipboardData?.files ?? [])]; if (files.length) add(files); });
 }
 
+const TABS = ["files", "camera"];
+
 function wireTabs(camera) {
-  for (const name of ["files", "camera"])
-    $(`tab-${name}`).onclick = () => {
-      for (const other of ["files", "camera"]) {
+  TABS.forEach((name, place) => {
+    const tab = $(`tab-${name}`);
+    tab.onclick = () => {
+      for (const other of TABS) {
         $(other).hidden = other !== name;
         $(`tab-${other}`).setAttribute("aria-selected", other === name);
+        $(`tab-${other}`).tabIndex = other === name ? 0 : -1;
       }
       if (name !== "camera" && camera.running) camera.stop();
+      if (name === "camera") sayWhoIsKnown();
     };
+    tab.onkeydown = (event) => {
+      if (event.key !== "ArrowRight" && event.key !== "ArrowLeft") return;
+      const next = $(`tab-${TABS[(place + 1) % TABS.length]}`); // of two, either way leads to the other
+      next.focus();
+      next.click();
+    };
+  });
+}
+
+function sayWhoIsKnown() {
+  const count = state.references.length;
+  $("live-known").hidden = count === 0;
+  $("live-known").textContent = `Known faces stay before the camera too: ${count} ${count === 1 ? "photo" : "photos"} under Files.`;
 }
 
 function wireCamera() {
@@ -127,6 +145,7 @@ async function restore() {
 }
 
 async function begin() {
+  if (!/^(localhost|127\..*|\[::1\])$/.test(location.hostname)) $("promise").textContent = `Goes to ${location.hostname} only`;
   wireFiles();
   wireDropping();
   wireTabs(wireCamera());

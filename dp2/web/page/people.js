@@ -4,10 +4,10 @@ const BIGGEST_FIRST = (a, b) => area(b.box) - area(a.box);
 const area = (box) => (box[2] - box[0]) * (box[3] - box[1]);
 
 // Shows one frame with its boxes. `toggle(id)` is called for a click.
-export function drawFrame(root, url, frame, keep, toggle) {
+export function drawFrame(root, url, name, frame, keep, toggle) {
   const picture = document.createElement("img");
   picture.src = url;
-  picture.alt = "";
+  picture.alt = `${name} as it is`;
   root.replaceChildren(picture);
   if (!frame) return;
   // Small boxes last, so that they lie on top and a face can be clicked inside of its body.
@@ -35,7 +35,8 @@ function mark(button, found, keep) {
   button.setAttribute("aria-pressed", stays);
   const what = found.kind.replace("_", " ");
   button.title = found.id === null ? `${what}: has no track, so it is changed` : stays ? `${what}: stays` : `${what}: is changed`;
-  button.setAttribute("aria-label", `${button.title}; score ${found.score}`);
+  // What a screen reader says must not change with the state, which `aria-pressed` tells.
+  button.setAttribute("aria-label", `${what} ${found.id?.split(":")[1] ?? ""} stays; score ${found.score}`);
 }
 
 export function markAll(roots, keep) {
@@ -45,7 +46,7 @@ export function markAll(roots, keep) {
       button.setAttribute("aria-pressed", stays);
       const word = button.querySelector("span");
       if (word) word.textContent = stays ? "stays" : "changed";
-      else button.title = button.title.replace(/: .*/, stays ? ": stays" : ": is changed");
+      else if (!button.disabled) button.title = button.title.replace(/: .*/, stays ? ": stays" : ": is changed");
     }
 }
 
@@ -82,7 +83,7 @@ function chipOf(found, keep, toggle) {
   word.textContent = keep.has(found.id) ? "stays" : "changed";
   chip.append(canvas, word);
   chip.setAttribute("aria-pressed", keep.has(found.id));
-  chip.setAttribute("aria-label", `${found.kind.replace("_", " ")} ${found.id.split(":")[1]}`);
+  chip.setAttribute("aria-label", `${found.kind.replace("_", " ")} ${found.id.split(":")[1]} stays`);
   chip.onclick = () => toggle(found.id);
   return chip;
 }

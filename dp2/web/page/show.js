@@ -18,6 +18,7 @@ export function show() {
 }
 
 function drawStrip() {
+  const focused = [...$("strip").children].indexOf(document.activeElement);
   const tiles = state.items.map((item) => {
     const tile = document.createElement("button");
     const picture = document.createElement("img");
@@ -36,11 +37,14 @@ function drawStrip() {
     }
     return tile;
   });
-  const more = document.createElement("label");
+  const more = document.createElement("button");
+  more.className = "more";
   more.textContent = "+";
   more.title = "Add files";
-  more.htmlFor = "upload";
+  more.setAttribute("aria-label", more.title);
+  more.onclick = () => $("upload").click();
   $("strip").replaceChildren(...tiles, more);
+  $("strip").children[focused]?.focus(); // whoever works by keyboard stays where he was
 }
 
 let drawn = ""; // what the view shows, so that it is not drawn again under somebody's finger
@@ -63,7 +67,7 @@ function drawView(item) {
   if (!compare) {
     stopCompare($("compare"));
     const url = frame ? `/api/jobs/${item.found.id}/frames/${item.frame}` : `/api/media/${item.media.id}/preview`;
-    drawFrame($("people"), url, frame, item.keep, (id) => clicks.toggle(item, id));
+    drawFrame($("people"), url, item.media.name, frame, item.keep, (id) => clicks.toggle(item, id));
   } else if (item.photo) {
     comparePhotos($("compare"), `/api/media/${item.media.id}/preview`, `/api/jobs/${item.result.id}/preview`);
   } else if (/\.(gif|webp)$/.test(item.result.filename)) {
@@ -104,7 +108,6 @@ export function drawActions(item) {
   $("problem").hidden = !problem;
   $("problem").textContent = problem;
   const done = item?.result && !running;
-  $("outcome").hidden = !done;
   $("outcome").textContent = done ? [item.result.said, ...item.result.notes].join("\n") : "";
   $("download").hidden = !done;
   if (done) {
@@ -119,7 +122,9 @@ export function drawActions(item) {
 
 function progress(text, share) {
   $("progress-words").textContent = text;
-  $("fill").parentElement.classList.toggle("unknown", share === null);
+  $("bar").classList.toggle("unknown", share === null);
+  if (share === null) $("bar").removeAttribute("aria-valuenow");
+  else $("bar").setAttribute("aria-valuenow", Math.round(share * 100));
   $("fill").style.width = share === null ? "" : `${Math.round(share * 100)}%`;
 }
 
