@@ -18,6 +18,8 @@ import pytest
 from hypothesis import settings
 from PIL import ExifTags, Image, PngImagePlugin
 
+# Some tests import ONNX Runtime themselves; its telemetry stays off there too.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 # The same examples in every run: CI judges the change, not the luck.
 settings.register_profile("ci", derandomize=True)
 if os.environ.get("CI"):
