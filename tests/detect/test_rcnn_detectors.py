@@ -37,12 +37,7 @@ def make() -> ModuleType:
 @pytest.fixture(scope="module")
 def frames(make: ModuleType) -> list[Image]:
     """Smooth noise in which the small networks find something: two landscapes and a portrait."""
-    out = []
-    for i, (height, width) in enumerate(make.SIZES):
-        coarse = make.normal(f"image{i}", (1, 3, height // 6, width // 6))
-        full = torch.nn.functional.interpolate(coarse, size=(height, width), mode="bilinear", align_corners=False)[0]
-        out.append((full * 90 + 128).clamp(0, 255).to(torch.uint8).permute(1, 2, 0).contiguous().numpy())
-    return out
+    return [frame.permute(1, 2, 0).contiguous().numpy() for frame in make.frames()]
 
 
 @pytest.fixture
