@@ -6,7 +6,7 @@ from dp2.detect.posed_people import PosedPeople
 from .FB_nocse import anonymizer, batch_size, device, fallback, person_synthesizer, seed, tracker
 from .FB_nocse import detector as mask_detector
 
-detector = L(PosedPeople)(people=mask_detector, model="huge", device="${device}", weights="vitpose/huge")
+detector = L(PosedPeople)(people=mask_detector, model="huge", device="${device}", amp=None, weights="vitpose/huge")
 del mask_detector
 person_generator = "configs/fdh/triagan/L_im288.py"
 person_synthesizer.crop.keypoints = True

@@ -14,10 +14,12 @@ from dp2.track.tracker import Tracking
 from ..defaults import device, engine
 
 # As published: DeepPrivacy2's detector, at the size of the frame. Most thorough, and slowest.
-dsfd = L(DSFD)(score_threshold=0.3, nms_iou=0.3, scale=1.0, device="${device}", weights="dsfd")
-retinaface = L(RetinaFace)(score_threshold=0.15, scale="auto", device="${device}", weights="retinaface/resnet50")
+dsfd = L(DSFD)(score_threshold=0.3, nms_iou=0.3, scale=1.0, device="${device}", amp=None, weights="dsfd")
+retinaface = L(RetinaFace)(
+    score_threshold=0.15, scale="auto", device="${device}", amp=None, weights="retinaface/resnet50"
+)
 retinaface_mobilenet = L(RetinaFace)(
-    score_threshold=0.15, scale="auto", device="${device}", weights="retinaface/mobilenet"
+    score_threshold=0.15, scale="auto", device="${device}", amp=None, weights="retinaface/mobilenet"
 )
 # A second and third pass at 1/2 and 1/4 finds the large faces that the full size misses: see benchmarks/leak.py.
 centerface = L(MultiScale)(

@@ -9,11 +9,13 @@ from dp2.synthesize.inpaint import Inpainter
 
 from .face_blur import anonymizer, batch_size, device, fallback, seed, tracker
 
-mask_detector = L(MaskRCNN)(kinds=["person"], score_threshold=0.3, device="${device}", weights="mask_rcnn/X101")
+mask_detector = L(MaskRCNN)(
+    kinds=["person"], score_threshold=0.3, device="${device}", amp=None, weights="mask_rcnn/X101"
+)
 surface_detector = L(SurfacePeople)(
     masks=mask_detector,
     surfaces=L(DensePoseCSE)(
-        backbone="R101_DL_soft", score_threshold=0.3, device="${device}", weights="cse/R101_DL_soft"
+        backbone="R101_DL_soft", score_threshold=0.3, device="${device}", amp=None, weights="cse/R101_DL_soft"
     ),
     iou=0.4,
 )

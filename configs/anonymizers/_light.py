@@ -20,7 +20,7 @@ detector = L(LightBodies)(
     matte=L(SelfieMatte)(threshold=0.1, engine="${engine}", device="${device}", weights="selfie_segmentation"),
 )
 # A body that enters or leaves is cut off by the frame: the small network knows it later, and loses it earlier.
-tracker.coast = 0.4
-tracker.coast_back = 0.4
+tracker.coast = 0.5
+tracker.coast_back = 0.5
 fallback.shape = "mask"
 anonymizer.synthesizers = {"person": "${synthesizer}"}

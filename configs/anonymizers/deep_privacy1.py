@@ -9,7 +9,7 @@ from .face_fdf128 import anonymizer, batch_size, device, fallback, seed, synthes
 
 detector = L(FaceKeypoints)(
     faces=_dsfd,
-    people=L(PersonKeypoints)(score_threshold=0.3, device="${device}", weights="torchvision/keypoint_rcnn"),
+    people=L(PersonKeypoints)(score_threshold=0.3, device="${device}", amp=None, weights="torchvision/keypoint_rcnn"),
 )
 synthesizer.generator = "configs/fdf/deep_privacy1.py"
 synthesizer.crop.keypoints = True

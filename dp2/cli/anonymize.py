@@ -79,7 +79,12 @@ _RUN = "Running"
         help="Generators: interpolate the latent towards the average (0 = average).")
 @option(_REPLACE, "--multi-modal-truncation", "--mt", is_flag=True,
         help="Generators: truncate towards one of several centres (arXiv 2202.12211).")
-@option(_REPLACE, "--amp/--no-amp", default=None, help="Generators: mixed precision.  [default: where it gains]")
+@option(
+    _REPLACE,
+    "--amp/--no-amp",
+    default=None,
+    help="Half precision: generators, and on a GPU detectors.  [default: generators, where it gains]",
+)
 @option(_REPLACE, "--person-generator", type=str, metavar="CONFIG", help="Generator of bodies without surface map.")
 @option(_REPLACE, "--cse-person-generator", type=str, metavar="CONFIG", help="Generator of bodies with surface map.")
 @option(_VIDEO, "--start-time", "--start_time", "--st", "start", type=click.FloatRange(min=0), metavar="SECONDS",

@@ -28,6 +28,7 @@ class DensePoseCSE:
         backbone: "R101_DL_soft", or the smaller "R50".
         score_threshold: people below it are not reported, or as weak ones if the caller relaxes it.
         device: "auto", "cpu", "cuda", …
+        amp: half precision on a GPU; elsewhere, and by default, float32 as published.
         weights: name in the registry, or a file; of the backbone.
 
     Raises:
@@ -43,6 +44,7 @@ class DensePoseCSE:
         backbone: str = "R101_DL_soft",
         score_threshold: float = 0.3,
         device: str = "auto",
+        amp: bool | None = None,
         weights: str = "cse/R101_DL_soft",
     ) -> None:
         check_fraction("score_threshold", score_threshold)
@@ -50,6 +52,7 @@ class DensePoseCSE:
             raise UsageError(f"the backbone of DensePose CSE is one of {', '.join(BACKBONES)}, not {backbone}.")
         self.backbone = backbone
         self.score_threshold = score_threshold
+        self.amp = amp
         self._network = lazy_network(self._build, weights, device, fused)
 
     @property
@@ -60,6 +63,7 @@ class DensePoseCSE:
             "backbone": self.backbone,
             "weights": self._network.identity,
             "score_threshold": self.score_threshold,
+            "amp": bool(self.amp),
         }
 
     def __call__(self, images: Sequence[Image], *, relax: float = 1.0) -> list[tuple[Detections, ...]]:
@@ -67,7 +71,7 @@ class DensePoseCSE:
         check_relax(relax)
         with detection_errors("DensePoseCSE"):
             check_images(images)
-            found = answers(self._network, images, self.score_threshold * relax)
+            found = answers(self._network, images, self.score_threshold * relax, amp=self.amp)
             return [(self._people(answer, image.shape[:2]),) for answer, image in zip(found, images, strict=True)]
 
     def _people(self, answer: dict[str, Any], size: tuple[int, ...]) -> Detections:

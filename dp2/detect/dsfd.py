@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dp2.detect.frames import by_size, check_fraction, check_images, check_relax, detection_errors
+from dp2.detect.network import half_precision
 from dp2.detect.scale import Scale, network_size, parse_scale
-from dp2.detect.torch_faces import BATCH_PIXELS, faces_in, precision, to_planes
+from dp2.detect.torch_faces import BATCH_PIXELS, faces_in, to_planes
 from dp2.lazy_network import LazyNetwork
 from dp2.types import FACE, Detections, Image
 
@@ -30,7 +31,7 @@ class DSFD:
         scale: at which size the network sees frames: a factor, "WxH", (w, h), or "auto" (their own, within memory).
             The published detector always sees them whole, 1.0; activations need 0.7 kB a pixel, 6 GB for 3840×2160.
         device: "auto", "cpu", "cuda", …
-        half: compute in float16 on CUDA; other devices do not gain and stay at float32.
+        amp: half precision on a GPU; elsewhere, and by default, float32 as published.
         weights: name in the registry, or a file.
 
     Raises:
@@ -47,7 +48,7 @@ class DSFD:
         nms_iou: float = 0.3,
         scale: Scale = 1.0,
         device: str = "auto",
-        half: bool = False,
+        amp: bool | None = None,
         weights: str = "dsfd",
     ) -> None:
         check_fraction("score_threshold", score_threshold)
@@ -55,7 +56,7 @@ class DSFD:
         self.score_threshold = score_threshold
         self.nms_iou = nms_iou
         self.scale = parse_scale(scale)
-        self.half = half
+        self.amp = amp
         self._network: LazyNetwork[dsfd.DSFD] = LazyNetwork(weights, device, _build)
 
     @property
@@ -67,7 +68,7 @@ class DSFD:
             "score_threshold": self.score_threshold,
             "nms_iou": self.nms_iou,
             "scale": list(self.scale) if isinstance(self.scale, tuple) else self.scale,
-            "half": self.half,
+            "amp": bool(self.amp),
         }
 
     def __call__(self, images: Sequence[Image], *, relax: float = 1.0) -> list[tuple[Detections, ...]]:
@@ -86,7 +87,7 @@ class DSFD:
         height, width = images[0].shape[:2]
         size = network_size(self.scale, (width, height), 1)
         network, device = self._network.get()
-        with torch.inference_mode(), precision(self.half, device):
+        with torch.inference_mode(), half_precision(self.amp, device):
             candidates = network(to_planes(images, size, device))
         found = select_faces(candidates, size[::-1], self.score_threshold * relax, self.nms_iou)
         stretch = width / size[0], height / size[1]

@@ -22,6 +22,7 @@ class KeypointMaskRCNN:
     Args:
         score_threshold: people below it are not reported, or as weak ones if the caller relaxes it.
         device: "auto", "cpu", "cuda", …
+        amp: half precision on a GPU; elsewhere, and by default, float32 as published.
         weights: name in the registry, or a file.
 
     Raises:
@@ -32,10 +33,16 @@ class KeypointMaskRCNN:
     kinds = (PERSON,)
 
     def __init__(
-        self, *, score_threshold: float = 0.3, device: str = "auto", weights: str = "keypoint_mask_rcnn/R50"
+        self,
+        *,
+        score_threshold: float = 0.3,
+        device: str = "auto",
+        amp: bool | None = None,
+        weights: str = "keypoint_mask_rcnn/R50",
     ) -> None:
         check_fraction("score_threshold", score_threshold)
         self.score_threshold = score_threshold
+        self.amp = amp
         self._network = lazy_network(_build, weights, device, fused)
 
     @property
@@ -45,6 +52,7 @@ class KeypointMaskRCNN:
             "detector": "KeypointMaskRCNN",
             "weights": self._network.identity,
             "score_threshold": self.score_threshold,
+            "amp": bool(self.amp),
         }
 
     def __call__(self, images: Sequence[Image], *, relax: float = 1.0) -> list[tuple[Detections, ...]]:
@@ -52,7 +60,7 @@ class KeypointMaskRCNN:
         check_relax(relax)
         with detection_errors("KeypointMaskRCNN"):
             check_images(images)
-            found = answers(self._network, images, self.score_threshold * relax, rounded=False)
+            found = answers(self._network, images, self.score_threshold * relax, rounded=False, amp=self.amp)
             return [(self._people(answer),) for answer in found]
 
     def _people(self, answer: dict[str, Any]) -> Detections:

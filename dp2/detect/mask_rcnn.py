@@ -27,6 +27,7 @@ class MaskRCNN:
         kinds: what is reported, of "person" and "vehicle".
         score_threshold: what scores less is not reported, or as weak if the caller relaxes it.
         device: "auto", "cpu", "cuda", …
+        amp: half precision on a GPU; elsewhere, and by default, float32 as published.
         weights: name in the registry, or a file.
 
     Raises:
@@ -40,6 +41,7 @@ class MaskRCNN:
         kinds: Sequence[str] = (PERSON,),
         score_threshold: float = 0.3,
         device: str = "auto",
+        amp: bool | None = None,
         weights: str = "mask_rcnn/X101",
     ) -> None:
         check_fraction("score_threshold", score_threshold)
@@ -48,6 +50,7 @@ class MaskRCNN:
             raise UsageError(f"Mask R-CNN finds {' and '.join(_CLASSES)}, not {', '.join(unknown) or 'nothing'}.")
         self._kinds = tuple(kinds)
         self.score_threshold = score_threshold
+        self.amp = amp
         self._network = lazy_network(_build, weights, device, fused)
 
     @property
@@ -63,6 +66,7 @@ class MaskRCNN:
             "kinds": list(self.kinds),
             "weights": self._network.identity,
             "score_threshold": self.score_threshold,
+            "amp": bool(self.amp),
         }
 
     def __call__(self, images: Sequence[Image], *, relax: float = 1.0) -> list[tuple[Detections, ...]]:
@@ -71,7 +75,7 @@ class MaskRCNN:
         with detection_errors("MaskRCNN"):
             check_images(images)
             classes = tuple(number for kind in self.kinds for number in _CLASSES[kind])
-            found = answers(self._network, images, self.score_threshold * relax, classes)
+            found = answers(self._network, images, self.score_threshold * relax, classes, amp=self.amp)
             return [tuple(self._of_kind(kind, answer) for kind in self.kinds) for answer in found]
 
     def _of_kind(self, kind: str, answer: dict[str, Any]) -> Detections:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dp2.detect.frames import check_fraction, check_images, check_relax, detection_errors, origins, require_finite
-from dp2.detect.network import lazy_network
+from dp2.detect.network import half_precision, lazy_network
 from dp2.types import PERSON, Detections, Image
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ class PersonMasks:
     Args:
         score_threshold: people below it are not reported, or as weak ones if the caller relaxes it.
         device: "auto", "cpu", "cuda", …
+        amp: half precision on a GPU; elsewhere, and by default, float32 as published.
         weights: name in the registry, or a file.
 
     Raises:
@@ -34,10 +35,16 @@ class PersonMasks:
     kinds = (PERSON,)
 
     def __init__(
-        self, *, score_threshold: float = 0.3, device: str = "auto", weights: str = "torchvision/mask_rcnn_v2"
+        self,
+        *,
+        score_threshold: float = 0.3,
+        device: str = "auto",
+        amp: bool | None = None,
+        weights: str = "torchvision/mask_rcnn_v2",
     ) -> None:
         check_fraction("score_threshold", score_threshold)
         self.score_threshold = score_threshold
+        self.amp = amp
         self._network = lazy_network(_build, weights, device)
 
     @property
@@ -47,6 +54,7 @@ class PersonMasks:
             "detector": "PersonMasks",
             "weights": self._network.identity,
             "score_threshold": self.score_threshold,
+            "amp": bool(self.amp),
         }
 
     def __call__(self, images: Sequence[Image], *, relax: float = 1.0) -> list[tuple[Detections, ...]]:
@@ -61,7 +69,7 @@ class PersonMasks:
 
         network, device = self._network.get()
         planes = [torch.tensor(image).to(device).permute(2, 0, 1).float() / 255 for image in images]
-        with torch.inference_mode():
+        with torch.inference_mode(), half_precision(self.amp, device):
             return [{name: value.cpu().numpy() for name, value in answer.items()} for answer in network(planes)]
 
     def _people(self, answer: dict[str, Any], relax: float) -> Detections:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dp2.detect.frames import check_images, check_relax, detection_errors, require_finite
 from dp2.detect.mask_matching import masks_to_boxes
-from dp2.detect.network import lazy_network
+from dp2.detect.network import half_precision, lazy_network
 from dp2.errors import UsageError
 from dp2.stages import Detector
 from dp2.types import PERSON, Detections, Image
@@ -32,6 +32,7 @@ class PosedPeople:
         people: finds people.
         model: "base", "large" or "huge".
         device: "auto", "cpu", "cuda", …
+        amp: half precision on a GPU; elsewhere, and by default, float32 as published.
         weights: name in the registry, or a file; None = the published one of the model.
 
     Raises:
@@ -40,7 +41,13 @@ class PosedPeople:
     """
 
     def __init__(
-        self, people: Detector, *, model: str = "huge", device: str = "auto", weights: str | None = None
+        self,
+        people: Detector,
+        *,
+        model: str = "huge",
+        device: str = "auto",
+        amp: bool | None = None,
+        weights: str | None = None,
     ) -> None:
         if PERSON not in people.kinds:
             raise UsageError(f"poses are found for {PERSON}, but the detector finds {', '.join(people.kinds)}.")
@@ -48,6 +55,7 @@ class PosedPeople:
             raise UsageError(f"the model of ViTPose is one of {', '.join(MODELS)}, not {model}.")
         self.people = people
         self.model = model
+        self.amp = amp
         self._network = lazy_network(self._build, weights or f"vitpose/{model}", device)
 
     @property
@@ -63,6 +71,7 @@ class PosedPeople:
             "people": self.people.settings,
             "model": self.model,
             "weights": self._network.identity,
+            "amp": bool(self.amp),
         }
 
     def __call__(self, images: Sequence[Image], *, relax: float = 1.0) -> list[tuple[Detections, ...]]:
@@ -91,8 +100,9 @@ class PosedPeople:
         with torch.inference_mode():
             pairs = zip(images, boxes, strict=True)
             crops = torch.cat([cut(torch.tensor(im).to(device).permute(2, 0, 1), own.tolist()) for im, own in pairs])
-            heatmaps = torch.cat([network(part) for part in crops.split(_AT_ONCE)])  # type: ignore[no-untyped-call]
-            points = decode(heatmaps, np.concatenate(boxes).tolist()).cpu().numpy()
+            with half_precision(self.amp, device):
+                parts = [network(part) for part in crops.split(_AT_ONCE)]  # type: ignore[no-untyped-call]
+            points = decode(torch.cat(parts).float(), np.concatenate(boxes).tolist()).cpu().numpy()
         require_finite("PosedPeople", points)
         points[..., 2] = points[..., 2].clip(0, 1)
         return np.split(points, np.cumsum([len(own) for own in boxes])[:-1])

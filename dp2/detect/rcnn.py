@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dp2.detect.network import half_precision
 from dp2.lazy_network import LazyNetwork
 from dp2.types import Image
 
@@ -29,6 +30,7 @@ def answers(
     classes: tuple[int, ...] | None = None,
     *,
     rounded: bool = True,
+    amp: bool | None = None,
 ) -> list[dict[str, Any]]:
     """What an R-CNN finds in frames.
 
@@ -38,6 +40,7 @@ def answers(
         threshold: detections score more than this.
         classes: those wanted, None = all.
         rounded: resize to bytes, as the published pipeline does for Mask R-CNN and CSE.
+        amp: see `half_precision`.
 
     Returns:
         for each frame the fields of the network's detections as numpy arrays.
@@ -52,7 +55,8 @@ def answers(
         planes = [torch.tensor(image).to(device).permute(2, 0, 1) for image in images]
         resized = [resize_shortest_edge(plane if rounded else plane.float()) for plane in planes]
         sizes = [(image.shape[0], image.shape[1]) for image in images]
-        found = loaded(resized, sizes, Selection(score_threshold=threshold, classes=classes))
+        with half_precision(amp, device):
+            found = loaded(resized, sizes, Selection(score_threshold=threshold, classes=classes))
     return [{name: getattr(one, name).cpu().numpy() for name in one.__dataclass_fields__} for one in found]
 
 

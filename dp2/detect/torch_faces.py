@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -27,15 +26,6 @@ def to_planes(images: Sequence[Image], size: tuple[int, int], device: torch.devi
         way = cv2.INTER_AREA if size[0] * size[1] < width * height else cv2.INTER_LINEAR
         images = [np.asarray(cv2.resize(image, size, interpolation=way), np.uint8) for image in images]
     return torch.from_numpy(np.stack(images)).to(device).permute(0, 3, 1, 2).float()
-
-
-def precision(half: bool, device: torch.device) -> AbstractContextManager[Any]:
-    """Half precision inside, where it is wanted and the device gains by it."""
-    import torch
-
-    if half and device.type == "cuda":
-        return torch.autocast("cuda", torch.float16)
-    return nullcontext()
 
 
 def faces_in(

@@ -33,6 +33,7 @@ from dp2.models.rpn import ProposalSettings
 from dp2.weights.loading import load_checkpoint, load_strict, network_state
 
 HERE = Path(__file__).parent
+CASES = HERE / "rcnn_cases.npz"
 
 SIZES = ((72, 101), (101, 72), (72, 101))
 SELECTION = Selection(score_threshold=0.3)
@@ -92,18 +93,23 @@ def small(name: str) -> nn.Module:
     return DensePoseCSE(settings=CSESettings(rcnn=settings, deeplab=deeplab, **sizes))
 
 
+def frames() -> list[Tensor]:
+    """(3, H, W) uint8 each, smooth noise: two landscapes and a portrait.
+
+    They are stored: made anew, a byte fell to the other side on another machine, and moved scores by a thousandth.
+    """
+    with np.load(CASES) as stored:
+        return [torch.from_numpy(stored[f"frame/{i}"]) for i in range(len(SIZES))]
+
+
 def images(name: str) -> list[Tensor]:
-    """Two landscapes and a portrait, smooth noise, resized as the network wants them."""
-    results = []
+    """The frames, resized as the network wants them."""
     threads = torch.get_num_threads()
     torch.set_num_threads(2)  # the resize of bytes rounds differently with one thread
-    for i, (height, width) in enumerate(SIZES):
-        coarse = normal(f"image{i}", (1, 3, height // 6, width // 6))
-        full = torch.nn.functional.interpolate(coarse, size=(height, width), mode="bilinear", align_corners=False)[0]
-        full = (full * 90 + 128).clamp(0, 255).to(torch.uint8)
-        results.append(resize_shortest_edge(full.float() if name == "keypoint_rcnn" else full, short=96, longest=160))
+    given = [frame.float() if name == "keypoint_rcnn" else frame for frame in frames()]
+    resized = [resize_shortest_edge(frame, short=96, longest=160) for frame in given]
     torch.set_num_threads(threads)
-    return results
+    return resized
 
 
 def write_pickle(path: Path, state: Mapping[str, Tensor], stale: bool = True) -> Path:
@@ -236,14 +242,14 @@ NAMES = ("mask_rcnn", "keypoint_rcnn", "densepose_cse", "densepose_cse_r50")
 
 
 def main() -> None:
-    results: dict[str, Any] = {}
+    results: dict[str, Any] = {f"frame/{i}": frame.numpy() for i, frame in enumerate(frames())}
     for name in NAMES:
         network = small(name)
         network.load_state_dict(seeded(network))
         with torch.inference_mode():
             for i, detections in enumerate(network.eval()(images(name), SIZES, SELECTION)):
                 results |= stored(f"{name}/{i}", detections)
-    np.savez_compressed(HERE / "rcnn_cases.npz", **results)
+    np.savez_compressed(CASES, **results)
 
 
 if __name__ == "__main__":

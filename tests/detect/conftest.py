@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image as PilImage
 
 from dp2.types import Image
@@ -70,3 +71,24 @@ def city_faces() -> np.ndarray:
     right = [(155, 685), (297, 692), (317, 763), (407, 680), (480, 675), (636, 600), (683, 655)]
     right += [(712, 770), (790, 755), (833, 670), (890, 700), (575, 790), (1185, 650)]
     return np.array(left + [(x + 1150, y - 450) for x, y in right]) / 3 + (0, 70)  # noted in enlarged parts
+
+
+@pytest.fixture
+def halved(monkeypatch: pytest.MonkeyPatch) -> list[torch.dtype]:
+    """Lets detectors treat the CPU as a GPU: half precision where it is asked for, nothing packed.
+
+    Returns:
+        types that convolutions put out, as they happen.
+    """
+    seen: list[torch.dtype] = []
+    convolve = torch.nn.Conv2d._conv_forward
+
+    def watched(self: torch.nn.Conv2d, *arguments: torch.Tensor) -> torch.Tensor:
+        out = convolve(self, *arguments)
+        seen.append(out.dtype)
+        return out
+
+    monkeypatch.setattr(torch.nn.Conv2d, "_conv_forward", watched)
+    monkeypatch.setattr("dp2.detect.network._HALVED", ("cpu",))
+    monkeypatch.setattr("dp2.models.fuse.can_pack", lambda module: False)
+    return seen

@@ -79,6 +79,18 @@ def test_relaxed_faces_are_weak(weights: Path, picture: Image) -> None:
     np.testing.assert_array_equal(relaxed.confirmed.boxes, strict.boxes)
 
 
+def test_half_precision_is_used_when_asked_for_and_finds_the_same(
+    weights: Path, picture: Image, halved: list[torch.dtype]
+) -> None:
+    ((plain,),) = DSFD(weights=str(weights), score_threshold=0.6, device="cpu")([picture])
+    assert set(halved) == {torch.float32}
+    ((half,),) = DSFD(weights=str(weights), score_threshold=0.6, device="cpu", amp=True)([picture])
+    assert torch.float16 in halved
+    assert half.boxes.dtype == np.float32
+    np.testing.assert_allclose(half.boxes[0], plain.boxes[0], atol=0.5)
+    np.testing.assert_allclose(half.scores[0], plain.scores[0], atol=0.01)
+
+
 def test_output_that_is_no_number_is_an_error_not_an_empty_frame(weights: Path, picture: Image) -> None:
     state = torch.load(weights)
     state["conf.0.conv4.bias"][:] = torch.nan

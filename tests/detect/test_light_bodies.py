@@ -65,6 +65,18 @@ def test_arm_that_the_matte_lost_is_covered_along_the_box() -> None:
     assert masked(matte)[32:224, 156:180].all()
 
 
+def test_hand_that_swings_beside_the_body_is_covered_where_the_matte_overlooks_it() -> None:
+    matte = np.zeros((SIDE, SIDE), np.float32)
+    matte[32:224, 120:136] = 1
+    matte[200:224, 64:192] = 1  # feet apart
+    matte[60:90, 80:176] = 1  # upper arms
+    hand = np.s_[130:150, 75:95]
+    assert not masked(matte)[hand].any()
+    mask = safe_mask(matte, BOX, threshold=0.1, least_share=0.15, convex=True)
+    assert mask[hand].all()
+    assert not mask[32:45, 64:80].any()  # beside the head
+
+
 @pytest.mark.parametrize("level", [0.0, 0.05])
 def test_matte_that_finds_nobody_gives_the_whole_box(level: float) -> None:
     matte = np.full((SIDE, SIDE), level, np.float32)

@@ -37,12 +37,7 @@ def make() -> ModuleType:
 @pytest.fixture(scope="module")
 def frames(make: ModuleType) -> list[Image]:
     """Smooth noise in which the small networks find something: two landscapes and a portrait."""
-    out = []
-    for i, (height, width) in enumerate(make.SIZES):
-        coarse = make.normal(f"image{i}", (1, 3, height // 6, width // 6))
-        full = torch.nn.functional.interpolate(coarse, size=(height, width), mode="bilinear", align_corners=False)[0]
-        out.append((full * 90 + 128).clamp(0, 255).to(torch.uint8).permute(1, 2, 0).contiguous().numpy())
-    return out
+    return [frame.permute(1, 2, 0).contiguous().numpy() for frame in make.frames()]
 
 
 @pytest.fixture
@@ -86,7 +81,8 @@ def test_finds_what_its_network_finds(
         if name == "keypoint_rcnn":
             np.testing.assert_allclose(ours.keypoints, theirs.keypoints, atol=0.7)
         if name == "densepose_cse":
-            assert np.array_equal(ours.surface[:, -1], theirs.body.numpy())
+            # A pixel on the border may fall to either side: the detector's network is rewritten for speed
+            assert (ours.surface[:, -1] != theirs.body.numpy()).mean(axis=(1, 2)).max(initial=0) <= 1e-3
             np.testing.assert_allclose(ours.surface[:, :-1], theirs.embedding, atol=1e-3)
             assert np.array_equal(ours.surface_boxes, ours.boxes)
         assert ours.masks.any(axis=(1, 2)).all()
@@ -99,6 +95,21 @@ def test_relaxed_threshold_adds_only_weak_rows(name: str, detector: Callable[...
         assert (relaxed.scores >= 0.25).all()
         assert ((relaxed.origins == Origin.WEAK) == (relaxed.scores < 0.5)).all()
         assert len(relaxed) >= len(strict)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_half_precision_is_used_when_asked_for_and_finds_the_same(
+    name: str, detector: Callable[..., Any], frames: list[Image], halved: list[torch.dtype]
+) -> None:
+    more = {"kinds": [VEHICLE], "score_threshold": 0.05} if name == "mask_rcnn" else {"score_threshold": 0.3}
+    plain = detector(name, **more)(frames)
+    assert set(halved) == {torch.float32}
+    halved.clear()
+    half = detector(name, amp=True, **more)(frames)
+    assert torch.float16 in halved
+    for (ours,), (theirs,) in zip(half, plain, strict=True):
+        assert abs(len(ours) - len(theirs)) <= 1 + len(theirs) // 20  # one at the threshold may cross it
+        np.testing.assert_allclose(ours.scores[:3], theirs.scores[:3], atol=0.01)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -194,7 +205,7 @@ def test_given_fits_the_protocol() -> None:
 
 
 @pytest.fixture
-def pose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Detector], posed_people.PosedPeople]:
+def pose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., posed_people.PosedPeople]:
     from dp2.models import vit_pose
 
     small = vit_pose.Size(16, 1, 2, decoder_channels=8)
@@ -202,9 +213,19 @@ def pose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Detector]
     state = vit_pose.ViTPose(small).state_dict()
     torch.save({"state_dict": state}, tmp_path / "pose.pth")
     monkeypatch.setattr(vit_pose, "BASE", small)
-    return lambda people: posed_people.PosedPeople(
-        people, model="base", device="cpu", weights=str(tmp_path / "pose.pth")
+    return lambda people, **more: posed_people.PosedPeople(
+        people, model="base", device="cpu", weights=str(tmp_path / "pose.pth"), **more
     )
+
+
+def test_pose_in_half_precision_is_about_the_same(pose: Any, halved: list[torch.dtype]) -> None:
+    people = Detections(PERSON, np.array([[5, 10, 45, 70]], np.float32), [0.9])
+    image = np.random.default_rng(0).integers(0, 255, (80, 60, 3), np.uint8)
+    ((plain,),) = pose(Given(people))([image])
+    assert torch.float16 not in halved
+    ((half,),) = pose(Given(people), amp=True)([image])
+    assert torch.float16 in halved
+    np.testing.assert_allclose(half.keypoints[..., 2], plain.keypoints[..., 2], atol=0.01)
 
 
 def test_each_person_gets_a_pose_within_the_surroundings_of_its_mask(pose: Any) -> None:

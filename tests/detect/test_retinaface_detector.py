@@ -54,6 +54,17 @@ def test_finds_the_face_with_its_landmarks(detector: RetinaFace, astronaut: Imag
     assert y0 < left_eye[1] < nose[1] < min(corner[1] for corner in mouth) < y1
 
 
+def test_half_precision_is_used_when_asked_for_and_finds_the_same(
+    detector: RetinaFace, astronaut: Image, halved: list[torch.dtype]
+) -> None:
+    ((plain,),) = detector([astronaut])
+    assert set(halved) == {torch.float32}
+    ((half,),) = RetinaFace(weights=str(REAL), device="cpu", amp=True)([astronaut])
+    assert torch.float16 in halved
+    np.testing.assert_allclose(half.boxes[0], plain.boxes[0], atol=1)
+    np.testing.assert_allclose(half.keypoints[0], plain.keypoints[0], atol=1)
+
+
 def test_faces_of_20_pixels_and_more_are_covered(detector: RetinaFace, city: Image, city_faces: np.ndarray) -> None:
     ((faces,),) = detector([city])
     x0, y0, x1, y1 = faces.boxes.T
