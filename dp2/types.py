@@ -193,6 +193,7 @@ class Region:
         keypoints: (K, 3) float32, or None.
         surface: (E + 1, S, S) float32, as in `Detections`, or None.
         surface_box: (4,) float32, where the surface lies, or None.
+        behind: (4,) boxes of kept faces in front of it, of which nothing is covered for its sake.
     """
 
     kind: str
@@ -203,6 +204,7 @@ class Region:
     keypoints: NDArray[np.float32] | None = None
     surface: NDArray[np.float32] | None = None
     surface_box: NDArray[np.float32] | None = None
+    behind: tuple[NDArray[np.float32], ...] = ()
 
     @property
     def area(self) -> float:
