@@ -127,28 +127,36 @@ def pan(size: tuple[int, int]) -> Iterator[NDArray[np.uint8]]:
         yield np.ascontiguousarray(wide[step : step + size[1], step : step + size[0]])
 
 
-def speed(folder: Path, frames: int, rounds: int) -> None:
-    clip = folder / "clip.mp4"
-    make_clip(clip, (1280, 720), frames)
+def everyone() -> list[Contestant]:
+    """deface first: the others are compared with it."""
     contestants = [deface("opencv", "deface as pip installs it (OpenCV)")]
     contestants.append(dp2("dp2, deface's settings, no tracking", *SAME, "--no-track"))
     contestants.append(dp2("dp2, deface's settings, tracking", *SAME))
-    contestants.append(
-        dp2(
-            "dp2, its defaults",
-        )
-    )
-    if WEIGHTS.is_dir():
-        os.environ.setdefault("DP2_WEIGHTS", str(WEIGHTS))
-        contestants.append(dp2("dp2, its defaults, keep-list", "--keep", str(PERSON)))
+    contestants += keeping()
     if importlib.util.find_spec("onnxruntime") and importlib.util.find_spec("onnx"):
         contestants.append(deface("onnxrt", "deface with ONNX Runtime added"))
+    return contestants
+
+
+def keeping() -> list[Contestant]:
+    """dp2 without and, where its network's weights are at hand, with a keep-list."""
+    plain = dp2("dp2, its defaults")
+    if not WEIGHTS.is_dir():
+        return [plain]
+    os.environ.setdefault("DP2_WEIGHTS", str(WEIGHTS))
+    return [plain, dp2("dp2, its defaults, keep-list", "--keep", str(PERSON))]
+
+
+def speed(folder: Path, contestants: Sequence[Contestant], frames: int, rounds: int) -> None:
+    clip = folder / "clip.mp4"
+    make_clip(clip, (1280, 720), frames)
     runs: dict[str, list[Run]] = {contestant.name: [] for contestant in contestants}
     for _ in range(rounds):
         for contestant in contestants:
             runs[contestant.name].append(measured(contestant.on(clip, folder / "out.mp4")))
+    base = contestants[0].name.split(" ")[0].rstrip(",")
     print(f"\n{frames} frames of 1280x720, {rounds} rounds, medians; best round in brackets\n")
-    print("| | frames/s | × deface | CPU s/frame | × deface | peak MB |\n|---|---|---|---|---|---|")
+    print(f"| | frames/s | × {base} | CPU s/frame | × {base} | peak MB |\n|---|---|---|---|---|---|")
     first = runs[contestants[0].name]
     for name, own in runs.items():
         walls = [theirs.wall / ours.wall for theirs, ours in zip(first, own, strict=True)]
@@ -160,6 +168,7 @@ def speed(folder: Path, frames: int, rounds: int) -> None:
             f"| {name} | {rate:.2f} | {statistics.median(walls):.2f} ({max(walls):.2f}) "
             f"| {cpu:.3f} | {statistics.median(cpus):.2f} ({max(cpus):.2f}) | {peak:.0f} |"
         )
+        print(f"  {name}: " + ", ".join(f"{run.cpu:.1f} s CPU, {run.wall:.1f} s" for run in own), file=sys.stderr)
 
 
 def memory(folder: Path, size: tuple[int, int]) -> None:
@@ -177,13 +186,16 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=4.0, help="length of the clip (default 4)")
     parser.add_argument("--rounds", type=int, default=3, help="how often everyone runs (default 3)")
     parser.add_argument("--quick", action="store_true", help="one second, one round")
+    parser.add_argument("--keep", action="store_true", help="only dp2 without and with a keep-list")
     options = parser.parse_args()
     seconds, rounds = (1.0, 1) if options.quick else (options.seconds, options.rounds)
     print(f"dp2 {importlib.metadata.version('dp2') if installed('dp2') else 'of this checkout'}", end=", ")
     print(f"deface {importlib.metadata.version('deface')}, OpenCV {cv2.__version__}, {os.cpu_count()} cores", end=", ")
     print(f"load {os.getloadavg()[0]:.1f}")
     with tempfile.TemporaryDirectory() as folder:
-        speed(Path(folder), round(seconds * RATE), rounds)
+        speed(Path(folder), keeping() if options.keep else everyone(), round(seconds * RATE), rounds)
+        if options.keep:
+            return
         memory(Path(folder), (320, 180))
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from dp2.errors import DetectionError
 from dp2.face_alignment import SPHEREFACE, aligned, boxed, typical_landmarks
+from dp2.face_graph import FaceGraph
 from dp2.lazy_network import LazyNetwork
 from dp2.types import Image
 
@@ -65,7 +67,7 @@ class MobileFaceNet:
     The published weights name no licence: they are for measurements on machines of your own, and are never shipped.
 
     Args:
-        device: "auto", "cpu", "cuda", …
+        device: "auto" and "cpu": the processor, by `dp2.face_graph`; others, e.g. "cuda": by PyTorch.
         weights: name in the registry, or a file.
         same_person: see `FaceEmbedder`. Of 6600 pairs of people in photos (58 pixels and more) none is as alike as the
             default (99.9 % are below 0.34), by `benchmarks/face_embedding.py`.
@@ -79,6 +81,7 @@ class MobileFaceNet:
     def __init__(self, *, device: str = "auto", weights: str = "mobilefacenet", same_person: float = 0.5) -> None:
         self.same_person = same_person
         self._network: LazyNetwork[nn.Module] = LazyNetwork(weights, device, _load_mobile_facenet)
+        self._graph = FaceGraph(self._network.path) if device in ("auto", "cpu") else None
 
     @property
     def name(self) -> str:
@@ -91,6 +94,8 @@ class MobileFaceNet:
         """See `FaceEmbedder`."""
         boxes, points = _places(images, boxes, landmarks)
         faces = [aligned(image, row, SPHEREFACE, (112, 96)) for image, row in zip(images, points, strict=True)]
+        if self._graph is not None and faces:
+            return self._graph(faces)
         return _embed(self._network, faces, self.channels)
 
 
@@ -148,14 +153,14 @@ def _places(
 
 def _embed(lazy: LazyNetwork[nn.Module], faces: Sequence[Image], channels: int) -> NDArray[np.float32]:
     """(N, channels) of faces cut out at the network's size."""
+    if not faces:
+        return np.zeros((0, channels), np.float32)
     import torch
     import torch.nn.functional as F
 
-    if not faces:
-        return np.zeros((0, channels), np.float32)
     network, device = lazy.get()
     parts: list[torch.Tensor] = []
-    with torch.inference_mode():
+    with torch.inference_mode(), _one_thread():
         for start in range(0, len(faces), _BATCH):
             pixels = torch.from_numpy(np.stack(faces[start : start + _BATCH])).to(device).permute(0, 3, 1, 2)
             batch = (pixels.float() - 127.5) / 128  # as both networks were trained
@@ -165,6 +170,19 @@ def _embed(lazy: LazyNetwork[nn.Module], faces: Sequence[Image], channels: int) 
         raise DetectionError("the face embedding's values are not finite")
     found: NDArray[np.float32] = vectors.numpy()
     return found
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Networks this small gain nothing from several threads; while a detector keeps the cores busy, they lose all."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _loaded(make: Callable[[], nn.Module], path: Path, device: torch.device, leftovers: tuple[str, ...]) -> nn.Module:

@@ -37,6 +37,11 @@ class LazyNetwork(Generic[N]):
         self._loaded: tuple[N, torch.device] | None = None
 
     @property
+    def path(self) -> Path:
+        """Of the checkpoint."""
+        return self._path
+
+    @property
     def identity(self) -> list[str | int]:
         """Of the checkpoint, without reading it: name, size and time of its last change."""
         status = self._path.stat()

@@ -211,6 +211,7 @@ class Region:
         surface: (E + 1, S, S) float32, as in `Detections`, or None.
         surface_box: (4,) float32, where the surface lies, or None.
         steady: as in `Detections`, or None.
+        behind: (4,) boxes of kept faces in front of it, of which nothing is covered for its sake.
     """
 
     kind: str
@@ -222,6 +223,7 @@ class Region:
     surface: NDArray[np.float32] | None = None
     surface_box: NDArray[np.float32] | None = None
     steady: Steady | None = None
+    behind: tuple[NDArray[np.float32], ...] = ()
 
     @property
     def area(self) -> float:

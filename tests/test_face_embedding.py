@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 from dp2.detect.centerface import CenterFace
 from dp2.errors import CheckpointMismatch, MissingWeights
+from dp2.face_alignment import SPHEREFACE, aligned
 from dp2.face_embedding import FaceNet, MobileFaceNet
 from dp2.models.inception_resnet_v1 import InceptionResnetV1
 
@@ -143,3 +145,38 @@ def test_absent_weights_are_told_at_once(monkeypatch: pytest.MonkeyPatch, tmp_pa
     monkeypatch.delenv("DP2_WEIGHTS", raising=False)
     with pytest.raises(MissingWeights, match="dp2 weights fetch facenet/vggface2"):
         FaceNet()
+
+
+def test_the_graph_is_the_torch_network(embedder: MobileFaceNet, shared_data: Path, group) -> None:
+    from dp2.face_embedding import _embed, _load_mobile_facenet
+    from dp2.face_graph import _onnxruntime, to_onnx
+    from dp2.lazy_network import LazyNetwork
+
+    images, boxes, points = group
+    path = shared_data / "weights" / "mobilefacenet_068.ckpt"
+    faces = [aligned(image, row, SPHEREFACE, (112, 96)) for image, row in zip(images, points, strict=True)]
+    in_torch = _embed(LazyNetwork(str(path), "cpu", _load_mobile_facenet), faces, 128)
+    assert np.abs(embedder(images, boxes, points) - in_torch).max() < 1e-5
+    run = _onnxruntime(to_onnx(path))
+    sums = run((np.stack([faces[0], faces[0][:, ::-1]]).transpose(0, 3, 1, 2).astype(np.float32) - 127.5) / 128).sum(0)
+    assert np.abs(sums / np.linalg.norm(sums) - in_torch[0]).max() < 1e-5
+
+
+@pytest.mark.parametrize("damage", ["missing", "unknown", "shape"])
+def test_a_checkpoint_that_does_not_fit_the_graph_is_refused(shared_data: Path, tmp_path: Path, damage: str) -> None:
+    path = shared_data / "weights" / "mobilefacenet_068.ckpt"
+    published = torch.load(path, map_location="cpu", weights_only=True)["net_state_dict"]
+    state = dict(published)
+    if damage == "missing":
+        del state["blocks.3.conv.1.running_var"]
+    elif damage == "unknown":
+        state["blocks.99.conv.0.weight"] = torch.zeros(1)
+    else:
+        state["linear1.conv.weight"] = torch.zeros(64, 512, 1, 1)
+    torch.save(state, tmp_path / "x.pth")
+    wrong = MobileFaceNet(device="cpu", weights=str(tmp_path / "x.pth"))
+    with pytest.raises(CheckpointMismatch, match=r"does not fit MobileFaceNet: (blocks|linear1)"):
+        wrong([np.zeros((50, 50, 3), np.uint8)], np.array([[0, 0, 50, 50]], np.float32))
+    save_file(published, tmp_path / "x.safetensors")  # as `dp2 weights import` writes it
+    right = MobileFaceNet(device="cpu", weights=str(tmp_path / "x.safetensors"))
+    assert right([np.zeros((50, 50, 3), np.uint8)], np.array([[0, 0, 50, 50]], np.float32)).shape == (1, 128)

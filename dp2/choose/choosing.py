@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dp2.choose.evidence import NOBODY
+from dp2.choose.front import behind_kept
 from dp2.choose.ledger import Ledger
 from dp2.choose.recognition import KINDS, Recognition
 from dp2.choose.rules import Rules
-from dp2.types import Choice, Detections, Frame, Region, regions
+from dp2.types import FACE, Choice, Detections, Frame, Origin, Region, regions
 
 _LOOK_AHEAD = 0.4  # seconds a stream that is not live is held back, so that a face is known when it is first shown
 _MAX_HELD = 24  # frames, however many come a second
@@ -49,11 +50,14 @@ class Choosing:
         height, width = frame.image.shape[:2]
         change: list[Region] = self.rules.regions(height, width)
         keep: list[Region] = []
+        front: list[Region] = []
         for part, own in zip(parts, known, strict=True):
             left = own | self.rules.untouched(part, height, width)
             for region, stays in zip(regions(part), left, strict=True):
                 (keep if stays else change).append(region)
-        return Choice(tuple(change), tuple(keep))
+            if part.kind == FACE:
+                front += regions(part[own & (part.origins == Origin.DETECTED)])
+        return Choice(tuple(behind_kept(change, front)), tuple(keep))
 
 
 class StreamChoosing:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -101,21 +100,7 @@ def embed(matching: Matching, image: Image, faces: Sequence[ClearFace]) -> Vecto
     if not faces:
         return np.zeros((0, matching.embedder.channels), np.float32)
     boxes, landmarks = np.stack([face.box for face in faces]), np.stack([face.landmarks for face in faces])
-    with _one_thread():
-        return matching.embedder([image] * len(faces), boxes, landmarks)
-
-
-@contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
-    """Networks this small gain nothing from several threads; while a detector keeps the cores busy, they lose all."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+    return matching.embedder([image] * len(faces), boxes, landmarks)
 
 
 def is_clear(matching: Matching, image: Image, face: ClearFace) -> bool:

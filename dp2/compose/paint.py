@@ -10,6 +10,7 @@ from itertools import groupby
 
 import numpy as np
 
+from dp2.compose.behind import behind
 from dp2.compose.check import patch_fault
 from dp2.compose.paste import paste
 from dp2.compose.waves import painting_order, waves
@@ -91,6 +92,7 @@ def paint(
 
     The result equals painting the regions of each frame one after the other (faces, other things, bodies, bodies
     with a surface; small before large), each seeing what was painted before it and never the pixels that were there.
+    Kept faces in front of a region (`Region.behind`) stay as they are.
 
     Args:
         images: (H, W, 3) uint8 RGB each; sizes may differ; not changed.
@@ -114,7 +116,7 @@ def paint(
         _synthesize(wave, fallback, seed)
         for task in wave:
             if task.patch is not None:
-                paste(task.canvas, task.patch)
+                paste(task.canvas, behind(task.patch, task.region.behind))
     return [
         Painted(frame[0].canvas, _in_order(own, frame)) if frame else Painted(image, ())
         for image, own, frame in zip(images, regions, frames, strict=True)

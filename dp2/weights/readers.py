@@ -21,10 +21,10 @@ def load_checkpoint(path: Path) -> Mapping[str, Any]:
         UnsafeCheckpoint: it holds something other than tensors and plain data; nothing of it was executed.
         UnreadableCheckpoint: it is damaged or of another format.
     """
-    from dp2.weights.torch_files import LEGACY_MAGIC, read_torch
+    from dp2.weights.torch_files import read_torch
 
     head = _head(path)
-    if head.startswith((b"PK\x03\x04", LEGACY_MAGIC)):
+    if _is_torch(head):
         content = read_torch(path)
     elif head[8:9] == b"{":
         content = _read_safetensors(path)
@@ -32,6 +32,28 @@ def load_checkpoint(path: Path) -> Mapping[str, Any]:
         content = read_detectron2(path)
     else:
         raise UnreadableCheckpoint(f"{path}: is neither a safetensors, nor a torch, nor a detectron2 file.")
+    if not isinstance(content, Mapping):
+        raise UnreadableCheckpoint(f"{path}: holds {type(content).__name__}, where named tensors are expected.")
+    return content
+
+
+def load_arrays(path: Path) -> Mapping[str, Any]:
+    """As `load_checkpoint`, for a torch or safetensors file, with arrays in the place of tensors and without torch.
+
+    Importing torch takes longer than running a small network over a short clip.
+
+    Raises:
+        MissingWeights, UnsafeCheckpoint, UnreadableCheckpoint: as `load_checkpoint`.
+    """
+    from dp2.weights.inert_torch import read_arrays
+
+    head = _head(path)
+    if _is_torch(head):
+        content = read_arrays(path)
+    elif head[8:9] == b"{":
+        content = _read_safetensors(path, arrays=True)
+    else:
+        raise UnreadableCheckpoint(f"{path}: is neither a safetensors nor a torch file.")
     if not isinstance(content, Mapping):
         raise UnreadableCheckpoint(f"{path}: holds {type(content).__name__}, where named tensors are expected.")
     return content
@@ -85,12 +107,21 @@ def read_onnx(path: Path) -> bytes:
     return data
 
 
-def _read_safetensors(path: Path) -> Mapping[str, Any]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
+def _is_torch(head: bytes) -> bool:
+    from dp2.weights.inert_torch import LEGACY_MAGIC
 
+    return head.startswith((b"PK\x03\x04", LEGACY_MAGIC))
+
+
+def _read_safetensors(path: Path, *, arrays: bool = False) -> Mapping[str, Any]:
+    from safetensors import SafetensorError
+
+    if arrays:
+        from safetensors.numpy import load_file
+    else:
+        from safetensors.torch import load_file
     try:
-        tensors: Mapping[str, Any] = load_file(path, device="cpu")
+        tensors: Mapping[str, Any] = load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
         raise UnreadableCheckpoint(f"{path}: is no whole safetensors file ({error}).") from error
     return tensors

@@ -211,3 +211,21 @@ def test_no_embedding_stays_in_what_is_known(
 def test_a_list_has_to_say_who(matching: Matching) -> None:
     with pytest.raises(UsageError):
         Recognition(matching=matching)
+
+
+@pytest.mark.parametrize(("score", "stays"), [(0.22, True), (0.6, False)])
+def test_a_doubtful_find_beside_a_kept_face_does_not_hide_it(
+    pair: np.ndarray, seen: Detections, matching: Matching, portraits: Make, score: float, stays: bool
+) -> None:
+    x0, y0, x1, y1 = seen.boxes[0].tolist()
+    wide, high = x1 - x0, y1 - y0
+    ear = seen.boxes[:1] + np.array([0.5 * wide, 0.3 * high] * 2, np.float32)
+    found = Detections.concatenate([seen, seen[:1].with_(boxes=ear, scores=np.array([score], np.float32))])
+    result = make(found, matching, keep=[portraits("astronaut")]).anonymize(pair)
+    rows = slice(round(y0 + 0.4 * high), round(y1 - 0.4 * high))
+    middle = rows, slice(round(x0 + 0.55 * wide), round(x0 + 0.7 * wide))
+    beside = rows, slice(round(x1) + 2, round(x1 + 0.4 * wide))
+    assert np.array_equal(result.image[middle], pair[middle]) == stays
+    assert red(result.image, beside)
+    assert red(result.image, RIGHT)
+    assert result.changed == {"face": 2 if stays else 3}  # of two sure faces of one person neither is kept

@@ -318,3 +318,16 @@ def test_paste_is_exact(seed):
     assert np.abs(result - exact).max() <= 0.5 + 1e-4
     canvas[30:40, 50:62] = old
     assert (canvas == noise(1)).all()
+
+
+def test_a_kept_face_in_front_stays_and_all_around_it_is_covered() -> None:
+    picture = noise()
+    front = np.array([20, 8, 40, 32], np.float32)
+    behind = Region("face", np.array([30, 10, 54, 40], np.float32), 0.2, 0, behind=(front,))
+    alone, hidden = (paint([picture], [[one]], {}, RED, 0)[0] for one in (region(*behind.box), behind))
+    ys, xs = np.mgrid[:H, :W] + 0.5
+    kept = ((xs - 30) / 10) ** 2 + ((ys - 20) / 12) ** 2 <= 1
+    assert np.array_equal(hidden.image[kept], picture[kept])
+    assert np.array_equal(hidden.image[~kept], alone.image[~kept])
+    assert (alone.image[kept] != picture[kept]).any()
+    assert hidden.outcomes[0].action is FALLBACK

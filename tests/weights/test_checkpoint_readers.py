@@ -22,9 +22,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from safetensors.torch import save_file
 
 from dp2.errors import MissingWeights, UnreadableCheckpoint, UnsafeCheckpoint, WeightsError
-from dp2.weights.readers import load_checkpoint, read_detectron2, read_onnx
+from dp2.weights.readers import load_arrays, load_checkpoint, read_detectron2, read_onnx
 from dp2.weights.registry import packaged
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared"
@@ -309,15 +310,39 @@ def test_harmless_name_does_not_cover_a_call(zipped, tmp_path, easydict, marker)
 
 @pytest.mark.parametrize("name", ["RetinaFace_mobilenet025.pth", "mobilefacenet_068.ckpt"])
 def test_inert_reader_agrees_with_torch_on_published_files(name):
-    from dp2.weights.torch_files import _read_legacy
+    from dp2.weights.inert_torch import read_arrays, read_inert
+    from dp2.weights.torch_files import tensor_of
 
     path = SHARED / "data" / "weights" / name
     if not path.exists():
         pytest.skip(f"../shared/data/weights/{name} is absent")
-    ours, theirs = _read_legacy(path), torch.load(path, map_location="cpu", weights_only=True)
+    ours, theirs = read_inert(path, tensor_of), torch.load(path, map_location="cpu", weights_only=True)
     ours, theirs = ours.get("net_state_dict", ours), theirs.get("net_state_dict", theirs)
     assert list(ours) == list(theirs)
     assert all(torch.equal(ours[key], value) for key, value in theirs.items())
+    arrays = read_arrays(path)
+    assert all(np.array_equal(arrays.get("net_state_dict", arrays)[key], value) for key, value in theirs.items())
+
+
+@pytest.mark.parametrize("ending", ["pth", "safetensors"])
+def test_arrays_are_read_without_torch(ending, tmp_path):
+    path = tmp_path / f"x.{ending}"
+    tensors = {"plain": torch.randn(3, 4), "half": torch.randn(5).half(), "count": torch.tensor(7)}
+    if ending == "pth":
+        tensors |= {"turned": torch.randn(3, 4).T[1:], "bfloat16": torch.randn(6).bfloat16(), "none": torch.empty(0, 2)}
+        torch.save(tensors, path)
+    else:
+        save_file(tensors, path)
+    found = load_arrays(path)
+    assert set(found) == set(tensors)
+    for name, tensor in tensors.items():
+        expected = tensor.float() if tensor.dtype == torch.bfloat16 else tensor
+        assert np.array_equal(found[name], expected.numpy())
+    code = "import sys, pathlib; from dp2.weights.readers import load_arrays; load_arrays(pathlib.Path(sys.argv[1]))"
+    told = subprocess.run(
+        [sys.executable, "-c", f"{code}; print('torch' in sys.modules)", path], capture_output=True, text=True
+    )
+    assert told.stdout == "False\n", told.stderr
 
 
 numeric = st.one_of(hnp.integer_dtypes(), hnp.unsigned_integer_dtypes(), hnp.floating_dtypes(sizes=(16, 32, 64)))

@@ -1,0 +1,239 @@
+"""MobileFaceNet as an ONNX graph, built from its checkpoint and run without torch.
+
+Importing torch takes 2 s of processor time and 300 MB, and its convolutions of 112×96 pixels three times as long as an
+inference engine's. The network is that of `dp2.models.mobile_facenet`, batch normalisation folded in.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dp2.errors import CheckpointMismatch, DetectionError, EngineError
+from dp2.types import Image
+from dp2.weights.readers import load_arrays
+
+if TYPE_CHECKING:
+    import onnx
+
+_TABLES = ("net_state_dict", "state_dict", "model")
+_OPSET = 16
+_EPSILON = 1e-5  # of torch's BatchNorm2d
+_SIZE = (112, 96)
+_STAGES = ((2, 64, 5, 2), (4, 128, 1, 2), (2, 128, 6, 1), (4, 128, 1, 2), (2, 128, 2, 1))
+"""Expansion, channels, blocks, stride of the first; as in `dp2.models.mobile_facenet`."""
+
+Array = NDArray[np.float32]
+Run = Callable[[Array], Array]  # (2, 3, H, W) to (2, channels)
+
+
+class FaceGraph:
+    """The network, read when it is first needed, by whichever thread. One thread computes: it is too small for more.
+
+    Args:
+        path: the checkpoint.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._run: Run | None = None
+
+    def __call__(self, faces: Sequence[Image]) -> Array:
+        """Embed faces; each and its mirror image are averaged.
+
+        Args:
+            faces: (112, 96, 3) uint8 RGB each, aligned.
+
+        Returns:
+            (N, 128) float32 of length 1.
+
+        Raises:
+            CheckpointMismatch: the checkpoint is another network's.
+            DetectionError: the network failed.
+        """
+        with self._lock:
+            if self._run is None:
+                self._run = runner(to_onnx(self._path))
+            try:
+                sums = [self._run(_pair(face)).sum(axis=0) for face in faces]
+            except Exception as error:  # the engines' exceptions share no base of their own
+                raise DetectionError(f"the face embedding failed: {' '.join(str(error).split())[:200]}") from error
+        vectors: Array = np.stack(sums)
+        if not np.isfinite(vectors).all():
+            raise DetectionError("the face embedding's values are not finite")
+        vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+        return vectors
+
+
+def _pair(face: Image) -> Array:
+    """(2, 3, H, W) in [-1, 1]: a face and its mirror image."""
+    plain = ((face.astype(np.float32) - 127.5) / 128).transpose(2, 0, 1)
+    return np.stack([plain, plain[:, :, ::-1]])
+
+
+def runner(model: bytes) -> Run:
+    """A serialised model in OpenVINO, or, where that is not installed, in ONNX Runtime; in float32 and one thread."""
+    try:
+        return _openvino(model)
+    except EngineError:
+        return _onnxruntime(model)
+
+
+def _openvino(model: bytes) -> Run:
+    from dp2.openvino import openvino_core
+
+    core = openvino_core()
+    settings = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": 1}
+    try:
+        compiled = core.compile_model(core.read_model(model), "CPU", settings)
+    except RuntimeError as error:
+        raise EngineError(f"OpenVINO cannot load the face embedding: {error}") from error
+    request = compiled.create_infer_request()
+
+    def run(batch: Array) -> Array:
+        request.infer({0: batch}, share_inputs=True)
+        found: Array = request.get_output_tensor(0).data.copy()  # the next result comes into the same memory
+        return found
+
+    return run
+
+
+def _onnxruntime(model: bytes) -> Run:
+    import onnxruntime
+
+    onnxruntime.disable_telemetry_events()  # its Windows builds report by default
+    settings = onnxruntime.SessionOptions()
+    settings.intra_op_num_threads = settings.inter_op_num_threads = 1
+    session = onnxruntime.InferenceSession(model, settings, providers=["CPUExecutionProvider"])
+
+    def run(batch: Array) -> Array:
+        found: Array = session.run(["vectors"], {"faces": batch})[0]
+        return found
+
+    return run
+
+
+def to_onnx(path: Path) -> bytes:
+    """A serialised model: "faces" (2, 3, 112, 96) float32 RGB in [-1, 1] to "vectors" (2, 128) of length 1.
+
+    Args:
+        path: of a torch or safetensors file in the layout of Xiaoccer/MobileFaceNet_Pytorch.
+
+    Raises:
+        WeightsError: it is missing, unsafe, damaged, or another network's.
+    """
+    content = load_arrays(path)
+    table = next((content[name] for name in _TABLES if isinstance(content.get(name), Mapping)), content)
+    return _Graph(table, str(path)).model()
+
+
+class _Graph:
+    """The nodes made so far; every array of the checkpoint has to find its place."""
+
+    def __init__(self, arrays: Mapping[str, Any], source: str) -> None:
+        self._arrays = dict(arrays)
+        self._source = source
+        self._nodes: list[onnx.NodeProto] = []
+        self._constants: list[onnx.TensorProto] = []
+
+    def model(self) -> bytes:
+        from onnx import TensorProto, helper
+
+        name = self._block("conv1", "faces", (64, 3, 3, 3), stride=2)
+        name = self._block("dw_conv1", name, (64, 1, 3, 3), groups=64)
+        number, channels = 0, 64
+        for expansion, out_channels, count, stride in _STAGES:
+            for place in range(count):
+                name = self._bottleneck(f"blocks.{number}", name, channels, out_channels, expansion, stride, place)
+                number, channels = number + 1, out_channels
+        name = self._block("conv2", name, (512, channels, 1, 1))
+        name = self._block("linear7", name, (512, 1, 7, 6), groups=512, act=False)
+        name = self._block("linear1", name, (128, 512, 1, 1), act=False)
+        name = self._add("LpNormalization", [self._add("Flatten", [name])], p=2, axis=1)
+        self._nodes.append(helper.make_node("Identity", [name], ["vectors"]))
+        if self._arrays:
+            raise CheckpointMismatch(f"{self._source}: does not fit MobileFaceNet: {min(self._arrays)} is unknown.")
+        made = helper.make_graph(
+            self._nodes,
+            "mobile_facenet",
+            [helper.make_tensor_value_info("faces", TensorProto.FLOAT, [2, 3, *_SIZE])],
+            [helper.make_tensor_value_info("vectors", TensorProto.FLOAT, [2, 128])],
+            self._constants,
+        )
+        ready = helper.make_model(made, opset_imports=[helper.make_opsetid("", _OPSET)], ir_version=8)
+        serialised: bytes = ready.SerializeToString()
+        return serialised
+
+    def _block(
+        self,
+        name: str,
+        source: str,
+        shape: tuple[int, ...],
+        *,
+        stride: int = 1,
+        groups: int = 1,
+        act: bool = True,
+    ) -> str:
+        made = self._convolved((f"{name}.conv", f"{name}.bn"), source, shape, stride, groups)
+        return self._activated(f"{name}.prelu", made, shape[0]) if act else made
+
+    def _bottleneck(
+        self, name: str, source: str, channels: int, out_channels: int, expansion: int, stride: int, place: int
+    ) -> str:
+        """The `place`-th block of its stage."""
+        wide, step = channels * expansion, stride if place == 0 else 1
+        part = f"{name}.conv".__add__
+        made = self._convolved((part(".0"), part(".1")), source, (wide, channels, 1, 1), 1, 1)
+        made = self._activated(part(".2"), made, wide)
+        made = self._convolved((part(".3"), part(".4")), made, (wide, 1, 3, 3), step, wide)
+        made = self._activated(part(".5"), made, wide)
+        made = self._convolved((part(".6"), part(".7")), made, (out_channels, wide, 1, 1), 1, 1)
+        return self._add("Add", [source, made]) if step == 1 and channels == out_channels else made
+
+    def _convolved(self, names: tuple[str, str], source: str, shape: tuple[int, ...], stride: int, groups: int) -> str:
+        """A convolution and the batch normalisation behind it, as one."""
+        conv, norm = names
+        count = (shape[0],)
+        kernel = self._take(f"{conv}.weight", shape)
+        scale, shift, mean, variance = (
+            self._take(f"{norm}.{what}", count) for what in ("weight", "bias", "running_mean", "running_var")
+        )
+        self._take(f"{norm}.num_batches_tracked", ())
+        factor = scale / np.sqrt(variance + _EPSILON)
+        inputs = [source, self._constant(kernel * factor[:, None, None, None]), self._constant(shift - mean * factor)]
+        pads = [shape[2] // 2, shape[3] // 2] * 2 if shape[2] == shape[3] else [0] * 4
+        return self._add("Conv", inputs, group=groups, strides=[stride] * 2, pads=pads)
+
+    def _activated(self, name: str, source: str, channels: int) -> str:
+        slope = self._take(f"{name}.weight", (channels,))
+        return self._add("PRelu", [source, self._constant(slope[:, None, None])])
+
+    def _take(self, name: str, shape: tuple[int, ...]) -> NDArray[np.float64]:
+        array = self._arrays.pop(name, None)
+        if not isinstance(array, np.ndarray):
+            raise CheckpointMismatch(f"{self._source}: does not fit MobileFaceNet: {name} is missing.")
+        if array.shape != shape:
+            raise CheckpointMismatch(
+                f"{self._source}: does not fit MobileFaceNet: {name} has the shape {array.shape}, not {shape}."
+            )
+        return array.astype(np.float64)
+
+    def _constant(self, value: NDArray[np.float64]) -> str:
+        from onnx import numpy_helper
+
+        name = f"constant{len(self._constants)}"
+        self._constants.append(numpy_helper.from_array(np.ascontiguousarray(value, np.float32), name))
+        return name
+
+    def _add(self, kind: str, inputs: Sequence[str], **attributes: Any) -> str:
+        from onnx import helper
+
+        name = f"tensor{len(self._nodes)}"
+        self._nodes.append(helper.make_node(kind, inputs, [name], **attributes))
+        return name
