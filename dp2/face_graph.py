@@ -105,9 +105,9 @@ def _openvino(model: bytes) -> Run:
 
 
 def _onnxruntime(model: bytes) -> Run:
-    import onnxruntime
+    from dp2.onnx_runtime import import_onnxruntime
 
-    onnxruntime.disable_telemetry_events()  # its Windows builds report by default
+    onnxruntime = import_onnxruntime()
     settings = onnxruntime.SessionOptions()
     settings.intra_op_num_threads = settings.inter_op_num_threads = 1
     session = onnxruntime.InferenceSession(model, settings, providers=["CPUExecutionProvider"])
