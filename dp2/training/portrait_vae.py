@@ -1,11 +1,10 @@
 """Training of dp2's own face generator: a conditional autoencoder first, then a weak adversary.
 
-Sources: Kingma and Welling, "Auto-Encoding Variational Bayes" (ICLR 2014), equation 10, and Sohn et al. (NeurIPS 2015)
-for the condition; Chen et al., "InfoGAN" (NeurIPS 2016), equation 5, for latents that are to be read off the picture;
-Zhang et al., "The Unreasonable Effectiveness of Deep Features" (CVPR 2018) for losses between features; Sauer et al.,
-"Projected GANs Converge Faster" (NeurIPS 2021) for heads on a frozen network; Mescheder et al. (ICML 2018) for R1;
-Shrivastava et al., "Learning from Simulated and Unsupervised Images" (CVPR 2017), section 2.3, for the pool of earlier
-pictures.
+Sources: Kingma and Welling, "Auto-Encoding Variational Bayes" (ICLR 2014), equation 10, and Sohn et al. (NeurIPS
+2015) for the condition; Zhang et al., "The Unreasonable Effectiveness of Deep Features" (CVPR 2018) for losses between
+features; Sauer et al., "Projected GANs Converge Faster" (NeurIPS 2021) for heads on a frozen network; Mescheder et
+al. (ICML 2018) for R1; Shrivastava et al., "Learning from Simulated and Unsupervised Images" (CVPR 2017), section
+2.3, for the pool of earlier pictures.
 """
 
 from __future__ import annotations
@@ -17,7 +16,6 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from dp2.data.batch import Batch
 from dp2.errors import TrainingError
@@ -35,8 +33,6 @@ class Weights:
         rim: the same in a band around the hole, where the paste mixes both, as a share of `pixels`.
         features: mean absolute difference of frozen features.
         latent: Kullback-Leibler divergence of the encoder's latents from the prior, in nats.
-        recovered: how unlikely the encoder, which this does not move, finds the random latent behind a picture, in
-            nats: what a latent does must show.
         adversarial: of the adversary, where it takes part.
         heads: of the scores on frozen features, as a share of the adversary's own.
         r1: gamma of the gradient penalty.
@@ -46,7 +42,6 @@ class Weights:
     rim: float = 0.3
     features: float = 1.5
     latent: float = 0.0006
-    recovered: float = 0.0001
     adversarial: float = 0.05
     heads: float = 0.25
     r1: float = 0.1
@@ -125,31 +120,21 @@ class PortraitObjective:
         return painted
 
     def _autoencoder_losses(self, batch: Batch, rng: torch.Generator) -> Losses:
-        total, numbers, _ = self._reconstructed(self._see(batch), len(batch), rng)
+        total, numbers, _, _ = self._reconstructed(self._see(batch), len(batch), rng)
         return Losses(total, numbers)
 
     def _generator_losses(self, batch: Batch, rng: torch.Generator) -> Losses:
         seen = self._see(batch)
-        known = len(batch) // 2
-        total, numbers, made = self._reconstructed(seen, known, rng)
-        scores = self._discriminator(made.composed, seen.hole, seen.maps, made.features[1:])
+        total, numbers, composed, features = self._reconstructed(seen, len(batch) // 2, rng)
+        scores = self._discriminator(composed, seen.hole, seen.maps, features[1:])
         fooled = self._fooled(scores, seen.hole)
-        lost = self._lost(seen, made, known)
-        total = total + self._weights.adversarial * fooled + self._weights.recovered * lost
-        return Losses(total, {**numbers, "adversarial": fooled.detach(), "recovered": lost.detach()})
+        return Losses(total + self._weights.adversarial * fooled, {**numbers, "adversarial": fooled.detach()})
 
-    def _lost(self, seen: _Seen, made: _Made, known: int) -> Tensor:
-        """() mean of -log q(z | picture) over the samples from random latents, without its constant."""
-        frozen = {name: value.detach() for name, value in self._encoder.named_parameters()}
-        shown = (made.composed[known:], seen.hole[known:], seen.maps[known:])
-        mean, log_variance = functional_call(self._encoder, frozen, shown)
-        squares = (made.z[known:] - mean).square() * (-log_variance).exp()
-        nats: Tensor = 0.5 * (squares + log_variance).sum(1)
-        return nats.mean()
-
-    def _reconstructed(self, seen: _Seen, known: int, rng: torch.Generator) -> tuple[Tensor, dict[str, Tensor], _Made]:
-        """Loss of the first `known` samples, numbers for the log, and what was made of all."""
-        painted, z, mean, log_variance = self._paint(seen, known, rng)
+    def _reconstructed(
+        self, seen: _Seen, known: int, rng: torch.Generator
+    ) -> tuple[Tensor, dict[str, Tensor], Tensor, list[Tensor]]:
+        """Loss of the first `known` samples, numbers for the log, and all composed pictures with their features."""
+        painted, mean, log_variance = self._paint(seen, known, rng)
         weight, weights = seen.weight[:known], self._weights
         pixels = ((painted - seen.real)[:known].abs() * weight).sum() / (weight.sum() * 3)
         composed = seen.compose(painted)
@@ -161,7 +146,7 @@ class PortraitObjective:
         latent = 0.5 * (mean.square() + log_variance.exp() - log_variance - 1).sum(1).mean()
         total = weights.pixels * pixels + weights.features * perceived + weights.latent * latent
         numbers = {"pixels": pixels.detach(), "features": perceived.detach(), "latent": latent.detach()}
-        return total, numbers, _Made(composed, features, z)
+        return total, numbers, composed, features
 
     def _fooled(self, scores: Scores, hole: Tensor) -> Tensor:
         own, *heads = scores.patches
@@ -206,15 +191,15 @@ class PortraitObjective:
         maps = landmark_maps(batch.keypoints, side)
         return _Seen(real, hole, maps, hole + self._weights.rim * rim, batch.keypoints, batch.tone)
 
-    def _paint(self, seen: _Seen, known: int, rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Whole crops and their latents, the first `known` of the encoder, with its means and log-variances."""
+    def _paint(self, seen: _Seen, known: int, rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """Whole crops, the first `known` from the encoder's latents; and the means and log-variances of those."""
         mean, log_variance = self._encoder(seen.real[:known], seen.hole[:known], seen.maps[:known])
         noise = _noise(len(seen.real), self._generator.z_channels, rng, seen.real)
         z = torch.cat([mean + noise[:known] * (0.5 * log_variance).exp(), noise[known:]])
         keep = 1 - seen.hole
         w = self._generator.style(z)
         painted = self._generator.paint(seen.real * keep, keep, w, seen.keypoints, seen.tone)
-        return painted.float(), z, mean, log_variance
+        return painted.float(), mean, log_variance
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -230,15 +215,6 @@ class _Seen:
 
     def compose(self, painted: Tensor) -> Tensor:
         return self.real * (1 - self.hole) + painted * self.hole
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Made:
-    """What the generator made of a batch: photos with painted holes, their frozen features, the latents behind them."""
-
-    composed: Tensor
-    features: list[Tensor]
-    z: Tensor
 
 
 class _Pool:
