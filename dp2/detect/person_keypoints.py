@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dp2.detect.frames import check_fraction, check_images, check_relax, detection_errors, origins, require_finite
-from dp2.detect.network import half_precision, lazy_network
+from dp2.detect.network import lazy_network
+from dp2.detect.rcnn import torchvision_answers
 from dp2.types import PERSON, Detections, Image
 
 if TYPE_CHECKING:
@@ -59,15 +60,8 @@ class PersonKeypoints:
         check_relax(relax)
         with detection_errors("PersonKeypoints"):
             check_images(images)
-            return [(self._people(answer, relax),) for answer in self._answers(images)]
-
-    def _answers(self, images: Sequence[Image]) -> list[dict[str, Any]]:
-        import torch
-
-        network, device = self._network.get()
-        planes = [torch.tensor(image).to(device).permute(2, 0, 1).float() / 255 for image in images]
-        with torch.inference_mode(), half_precision(self.amp, device):
-            return [{name: value.cpu().numpy() for name, value in answer.items()} for answer in network(planes)]
+            found = torchvision_answers(self._network, images, self.amp)
+            return [(self._people(answer, relax),) for answer in found]
 
     def _people(self, answer: dict[str, Any], relax: float) -> Detections:
         boxes, scores, keypoints = answer["boxes"], answer["scores"], answer["keypoints"]

@@ -1,4 +1,4 @@
-"""What the detectors by detectron2's R-CNNs share: from frames to the network and its settings."""
+"""What the detectors by R-CNNs share: from frames to the network and its settings."""
 
 from __future__ import annotations
 
@@ -58,6 +58,18 @@ def answers(
         with half_precision(amp, device):
             found = loaded(resized, sizes, Selection(score_threshold=threshold, classes=classes))
     return [{name: getattr(one, name).cpu().numpy() for name in one.__dataclass_fields__} for one in found]
+
+
+def torchvision_answers(
+    network: LazyNetwork[nn.Module], images: Sequence[Image], amp: bool | None
+) -> list[dict[str, NDArray[Any]]]:
+    """What one of torchvision's R-CNNs says of (H, W, 3) uint8 RGB frames: for each its fields as numpy arrays."""
+    import torch
+
+    loaded, device = network.get()
+    planes = [torch.tensor(image).to(device).permute(2, 0, 1).float() / 255 for image in images]
+    with torch.inference_mode(), half_precision(amp, device):
+        return [{name: value.cpu().numpy() for name, value in answer.items()} for answer in loaded(planes)]
 
 
 def never_empty(masks: NDArray[np.bool_], boxes: NDArray[np.float32]) -> NDArray[np.bool_]:
