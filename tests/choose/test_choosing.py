@@ -229,3 +229,18 @@ def test_a_doubtful_find_beside_a_kept_face_does_not_hide_it(
     assert red(result.image, beside)
     assert red(result.image, RIGHT)
     assert result.changed == {"face": 2 if stays else 3}  # of two sure faces of one person neither is kept
+
+
+def test_a_small_doubtful_face_in_front_of_a_kept_one_is_covered(
+    pair: np.ndarray, seen: Detections, matching: Matching, portraits: Make
+) -> None:
+    x0, y0, x1, y1 = seen.boxes[0].tolist()
+    wide, high = x1 - x0, y1 - y0
+    child = np.array([[x0 + 0.5 * wide, y0 + 0.5 * high, x0 + 0.8 * wide, y0 + 0.8 * high]], np.float32)
+    found = Detections.concatenate([seen, seen[:1].with_(boxes=child, scores=np.array([0.22], np.float32))])
+    result = make(found, matching, keep=[portraits("astronaut")]).anonymize(pair)
+    rows, columns = (
+        slice(round(y0 + 0.6 * high), round(y0 + 0.7 * high)),
+        slice(round(x0 + 0.6 * wide), round(x0 + 0.7 * wide)),
+    )
+    assert red(result.image, (rows, columns))
