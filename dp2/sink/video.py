@@ -23,6 +23,7 @@ from dp2.sink.audio import AudioCopy
 from dp2.sink.containers import Container, container_of
 from dp2.sink.encoder import Encoding
 from dp2.sink.look import Look, pixel_format
+from dp2.sink.priority import scheduled_as_before
 from dp2.sink.tags import copy_tags
 from dp2.types import Frame
 from dp2.video_info import RANGE_FULL, VideoInfo
@@ -96,7 +97,8 @@ class VideoSink:
                     self._audio = AudioCopy(
                         source, self._output, self._path, origin=info.origin, keep_metadata=keep_metadata
                     )
-                self._output.start_encoding()
+                with scheduled_as_before():
+                    self._output.start_encoding()
                 self._refuse_leftovers()
                 if self._stream.codec_context.name in {"libx264", "h264"}:
                     # x264 writes its settings into an SEI message of the first packet.

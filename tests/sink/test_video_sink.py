@@ -254,6 +254,19 @@ def test_other_codecs(clips, out: Path, codec: str) -> None:
     assert np.abs(next(iter(written)).image.astype(int) - clips.frame(0)).mean() < 6
 
 
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root's encoders raise themselves")
+def test_no_encoder_takes_the_machine_for_itself(clips, out: Path) -> None:
+    def policies() -> set[int]:
+        return {os.sched_getscheduler(int(path.name)) for path in Path("/proc/self/task").iterdir()}
+
+    before = policies()
+    sink = VideoSink(out / "b.mp4", VideoSource(clips.make("a.mp4", 2)).info, encoding=Encoding(codec="libsvtav1"))
+    assert policies() == before
+    sink.write(Frame(clips.frame(0), time=Fraction(0)))
+    assert policies() == before
+    sink.finish()
+
+
 def test_source_in_rgb_gets_tags_that_say_how_it_was_converted(out: Path) -> None:
     info = VideoInfo(path=Path("x"), width=64, height=48, colour=Colour(matrix=0), time_base=Fraction(1, 10))
     sink = VideoSink(out / "a.mp4", info)
