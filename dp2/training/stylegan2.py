@@ -94,11 +94,16 @@ class StyleGAN2:
             self._augmentation.adapt(step)
         regularised = step % self._r1_interval == 0
         found = [
-            Phase("discriminator", ("discriminator",), self._with_r1 if regularised else self._without_r1),
+            Phase(
+                "discriminator",
+                ("discriminator",),
+                self._with_r1 if regularised else self._without_r1,
+                twice=regularised,
+            ),
             Phase("generator", ("generator",), self._generator_losses),
         ]
         if self._path_length is not None and step % self._path_length.interval == 0:
-            found.append(Phase("path_length", ("generator",), self._path_length_losses))
+            found.append(Phase("path_length", ("generator",), self._path_length_losses, twice=True))
         return found
 
     def paint(self, generator: nn.Module, batch: Batch, chance: torch.Generator) -> Tensor:
