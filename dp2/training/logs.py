@@ -10,6 +10,8 @@ from typing import Any, Protocol
 from dp2.errors import TrainingError
 from dp2.sink.atomic import atomic_path
 
+LOG = "log.jsonl"
+
 
 class Log(Protocol):
     """Takes numbers and sheets."""
@@ -37,7 +39,7 @@ class JsonLines:
     """
 
     def __init__(self, folder: Path, images: int) -> None:
-        self.path = folder / "log.jsonl"
+        self.path = folder / LOG
         kept = [line for line in _lines(self.path) if (_images(line) or 0) <= images]
         with atomic_path(self.path, overwrite=True) as temporary:
             temporary.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")

@@ -17,10 +17,11 @@ from dp2.errors import ConfigError, TrainingError, UnreadableCheckpoint, UsageEr
 from dp2.sink.atomic import atomic_path
 from dp2.training.checkpoint import GENERATOR, Checkpoints, stored
 from dp2.training.distributed import Group, joined
-from dp2.training.logs import Log
+from dp2.training.logs import LOG, Log
 from dp2.training.loop import Ending, fresh_state, train
 from dp2.training.objective import Objective
 from dp2.training.settings import Training
+from dp2.training.sheets import SHEET_NAMES, SHEETS
 from dp2.training.stopping import Stop
 
 # What may differ between a run and its continuation: it says where and how, not what is trained.
@@ -95,10 +96,16 @@ def run(request: Request, logs: Sequence[Log] = ()) -> Ending:
         if group.leads:
             checkpoints.clean()
             if request.fresh:
-                checkpoints.remove_all()
-                (request.folder / "log.jsonl").unlink(missing_ok=True)
+                _remove_run(request.folder, checkpoints)
         group.wait()
         return train(training, request.folder, checkpoints, group, stop, list(logs) if group.leads else [])
+
+
+def _remove_run(folder: Path, checkpoints: Checkpoints) -> None:
+    """What a run wrote into its folder, and nothing else."""
+    checkpoints.remove_all()
+    for path in (folder / LOG, *(folder / SHEETS).glob(SHEET_NAMES)):
+        path.unlink(missing_ok=True)
 
 
 def rehearse(request: Request) -> Ending:
