@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from dp2.data.batch import Batch
+from dp2.models.style_net import Styled
 from dp2.training.augment import Augmentation, Views
 from dp2.training.conditions import Painter
 from dp2.training.losses import discriminator_loss, epsilon_penalty, generator_loss, path_lengths, r1_penalty
@@ -143,7 +144,7 @@ class StyleGAN2:
     def _generator_losses(self, batch: Batch, chance: torch.Generator) -> Losses:
         z = torch.randn(len(batch), self._generator.z_channels, generator=chance, device=batch.image.device)
         w = self._generator.style(z)
-        if hasattr(self._generator, "style_net"):
+        if isinstance(self._generator, Styled):
             self._generator.style_net.update_average(w)
         loss = generator_loss(self._logits(self._painter.paint(self._generator, batch, w), batch, chance))
         return Losses(loss.mean(), {"loss": loss.detach().mean()})
