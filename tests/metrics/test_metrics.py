@@ -183,6 +183,14 @@ def test_real_pictures_are_looked_at_once(ramps, painter: Painter, tmp_path) -> 
     assert measured() == pytest.approx(first, rel=1e-9)
 
 
+def test_a_cache_that_cannot_be_written_costs_no_result(ramps, painter: Painter, tmp_path, caplog) -> None:
+    (tmp_path / "file").write_text("in the way")
+    settings = Settings(cache=Cache(tmp_path / "file" / "cache"))
+    (found,) = evaluate(ramps(5), painter, {"fid": FrechetDistance(net=SeededConvolutions())}, settings)
+    assert math.isfinite(found.value)
+    assert "is not kept" in caplog.text
+
+
 def test_other_pictures_have_another_key(ramps) -> None:
     keys = {
         data_key(ramps(8, shift), text, count=count, seed=seed)
