@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -99,13 +100,13 @@ class Wandb:
         TrainingError: it is not installed.
     """
 
-    def __init__(self, folder: Path, images: int, *, project: str = "dp2") -> None:  # noqa: ARG002
+    def __init__(self, folder: Path, images: int, *, project: str = "dp2") -> None:
         try:
             import wandb  # type: ignore[import-not-found, unused-ignore]
         except ImportError as error:
             raise TrainingError("wandb is not installed; run pip install dp2[wandb].") from error
         self._wandb: Any = wandb
-        self._run: Any = wandb.init(project=project, dir=str(folder), id=folder.name, resume="allow")
+        self._run: Any = wandb.init(project=project, dir=str(folder), id=_wandb_id(folder, images), resume="allow")
 
     def numbers(self, step: int, images: int, values: Mapping[str, float]) -> None:
         """As in `Log`."""
@@ -118,6 +119,15 @@ class Wandb:
     def close(self) -> None:
         """As in `Log`."""
         self._run.finish()
+
+
+def _wandb_id(folder: Path, images: int) -> str:
+    """The run's there, kept in its folder: names of folders recur, and runs of one id would be mixed."""
+    path = folder / "wandb-id"
+    if images == 0 or not path.is_file():
+        with atomic_path(path, overwrite=True) as temporary:
+            temporary.write_text(secrets.token_hex(8), encoding="ascii")
+    return path.read_text(encoding="ascii").strip()
 
 
 def _lines(path: Path) -> list[str]:
