@@ -138,6 +138,11 @@ def test_settings_that_are_none_are_named(config: Path, tmp_path: Path, override
         run(Request(config=str(config), overrides=(override,), output=tmp_path / "out"))
 
 
+def test_batch_that_the_discriminator_cannot_group_is_refused_in_words(config: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="groups of 4; 6 at once"):
+        run(Request(config=str(config), overrides=("training.batch=6", "training.micro_batch=6"), output=tmp_path))
+
+
 def test_group_stopped_with_its_workers_ends_with_a_checkpoint(
     config: Path, tmp_path: Path, command: Callable[..., list[str]], environment: dict[str, str]
 ) -> None:
