@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,6 +45,20 @@ def amp_dtype(device: torch.device, wanted: bool | None) -> torch.dtype | None:
     if device.type == "cpu":
         return torch.bfloat16 if wanted or has_bf16_units() else None
     return torch.float16 if wanted else None
+
+
+@contextmanager
+def whole_float32() -> Iterator[None]:
+    """While it lasts GPUs multiply float32 as it is, not rounded to the 10 bits of TF32, which torch takes unasked."""
+    import torch
+
+    products, convolutions = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = products.allow_tf32, convolutions.allow_tf32
+    products.allow_tf32 = convolutions.allow_tf32 = False
+    try:
+        yield
+    finally:
+        products.allow_tf32, convolutions.allow_tf32 = before
 
 
 def has_bf16_units() -> bool:

@@ -22,6 +22,7 @@ SCHEMA = "dp2.frames/1"
 # A manifest is untrusted: its names must not lead out of the folder, nor to hidden files.
 _NAME = re.compile(r"\w[\w.-]*\.png", re.ASCII)
 _LARGEST = 65_535  # pixels a side
+_NUMBER = re.compile(r"-?\d{1,20}(/\d{1,20}|\.\d{1,20})?", re.ASCII)  # no exponent: 1e999999999 takes hours
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +134,7 @@ def _entry(entry: Mapping[str, Any]) -> FrameEntry:
     if not isinstance(entry["name"], str) or not _NAME.fullmatch(entry["name"]):
         raise ValueError(f"{entry['name']!r:.80} is no name of a frame")
     duration = entry["duration"]
-    return FrameEntry(entry["name"], Fraction(entry["time"]), None if duration is None else _positive(duration))
+    return FrameEntry(entry["name"], _number(entry["time"]), None if duration is None else _positive(duration))
 
 
 def _check(frames: tuple[FrameEntry, ...]) -> None:
@@ -156,8 +157,14 @@ def _side(value: Any) -> int:
     return value
 
 
+def _number(value: Any) -> Fraction:
+    if not isinstance(value, str) or not _NUMBER.fullmatch(value):
+        raise ValueError(f"{value!r:.80} is no number as text, e.g. 1001/30000")
+    return Fraction(value)
+
+
 def _positive(value: Any) -> Fraction:
-    number = Fraction(value)
+    number = _number(value)
     if number <= 0:
         raise ValueError(f"{value} must be above 0")
     return number

@@ -32,14 +32,21 @@ class Claim:
 
     @property
     def held(self) -> bool:
-        """Whether nobody has taken it over, e.g. while this machine slept."""
-        return self.path.exists()
+        """Whether nobody has taken it over, e.g. while this machine slept.
+
+        By its content: who took it over may be done, and a third process have begun anew under the same name.
+        """
+        try:
+            return self.path.read_text(encoding="utf-8") == self._owner._me
+        except (OSError, ValueError):
+            return False
 
     def release(self) -> None:
         """Let others have it. Harmless a second time."""
         self._owner._forget(self)
-        with suppress(OSError):
-            self.path.unlink(missing_ok=True)
+        if self.held:
+            with suppress(OSError):
+                self.path.unlink(missing_ok=True)
 
     def __enter__(self) -> Claim:
         return self
@@ -173,7 +180,8 @@ class Claims:
                 held = list(self._held)
             for claim in held:
                 with suppress(OSError):  # released, or lost
-                    os.utime(claim.path)
+                    if claim.held:
+                        os.utime(claim.path)
 
 
 def _identity() -> dict[str, Any]:

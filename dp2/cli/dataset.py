@@ -30,9 +30,11 @@ def show(config_or_folder: str, output_path: Path, overwrite: bool, split: str, 
     from dp2.data.sheet import write_sheet
     from dp2.data.shown import tiles_of
     from dp2.errors import UsageError
+    from dp2.sink.atomic import check_free
 
     if output_path.suffix.lower() != ".png":
         raise UsageError(f"{output_path}: a sheet is a .png file.")
+    check_free(output_path, overwrite=overwrite)
     tiles = tiles_of(config_or_folder, split, count, seed)
     write_sheet(output_path, tiles, columns=max(1, 8 // len(tiles[0].images)), overwrite=overwrite)
     click.echo(f"{output_path}: {len(tiles)} samples")
@@ -85,7 +87,8 @@ def build_(inputs: tuple[Path, ...], output_path: Path, overwrite: bool, **value
 
     body = values["kind"] == "person"
     values["detector_config"] = values["detector_config"] or ("body_light" if body else "face_blur")
-    values["context"] = values["context"] or (1.3 if body else 2.0)
+    if values["context"] is None:
+        values["context"] = 1.3 if body else 2.0
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bars:
         task = bars.add_task("files", total=None)

@@ -52,7 +52,7 @@ def run_pipeline(
     """
     from dp2.anonymizer import build_anonymizer
     from dp2.cli.progress import Progress
-    from dp2.cli.report import RunReport
+    from dp2.cli.report import Record, RunReport
     from dp2.cli.run import prepare_process
     from dp2.pipelines.parse import load_pipeline
     from dp2.pipelines.plan import make_plan
@@ -74,6 +74,10 @@ def run_pipeline(
         progress = stack.enter_context(Progress(len(inputs.jobs), preview=False))
         progress.say(*(f"{pipeline}: {note}" for note in plan.notes))
         progress.say(*(f"{path}: neither a photo nor a video; not copied." for path in inputs.others))
+        for path in inputs.unreadable:
+            reason = "the folder cannot be looked into; check its permissions"
+            progress.say(f"error: {path}: {reason}.")
+            report.records.append(Record(str(path), status="failed", error=reason))
         for job in inputs.jobs:
             report.records.append(_one(player, job, progress))
     report.seconds = progress.seconds
@@ -88,6 +92,7 @@ def _inputs(plan: Plan, output: Path | None) -> Collected:
 
     from dp2.cli.inputs import CAMERA, FRAMES, Request, collect
     from dp2.errors import UsageError
+    from dp2.sink.atomic import output_error
     from dp2.sink.naming import check_apart
 
     source = plan.source.source
@@ -97,7 +102,10 @@ def _inputs(plan: Plan, output: Path | None) -> Collected:
     written = output
     if output is None and plan.writer is not None:
         written = Path(plan.writer.output_dir)
-        written.mkdir(parents=True, exist_ok=True)
+        try:
+            written.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise output_error(error, written) from error
     inputs = collect(Request(str(plan), (name,), (), written))
     jobs = inputs.jobs
     if any(job.kind == FRAMES for job in jobs):

@@ -38,10 +38,11 @@ def samples(
     from dp2.errors import UsageError
     from dp2.metrics.setup import subject
     from dp2.metrics.sheet import SheetSettings, sample_sheet
-    from dp2.sink.atomic import atomic_path
+    from dp2.sink.atomic import atomic_path, check_free
 
     if output_path.suffix.lower() != ".png":
         raise UsageError(f"{output_path}: a sheet is a .png file.")
+    check_free(output_path, overwrite=overwrite)
     shown = subject(config, checkpoint=checkpoint, device=device, seed=seed)
     sheet = sample_sheet(shown.dataset, shown.painter, SheetSettings(rows=rows, latents=latents, seed=seed))
     from PIL import Image

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from dp2.cli.command import GroupedCommand
+
+if TYPE_CHECKING:
+    from dp2.training.loop import Ending
 
 
 @click.command(cls=GroupedCommand, context_settings={"help_option_names": ["-h", "--help"]})
@@ -62,15 +66,23 @@ def train(
         return
     if dry_run:
         ending = rehearse(request)
-        click.echo(
-            f"dry run: {ending.step} step of {ending.images} images, a sheet, a checkpoint and its loading went well"
+        _say(
+            ending,
+            f"dry run: {ending.step} step of {ending.images} images, a sheet, a checkpoint and its loading went well",
         )
         return
     ending = run(request, [_Lines()])
-    click.echo(
+    _say(
+        ending,
         f"{'stopped (' + ending.reason + ')' if ending.reason else 'finished'} after step {ending.step}, "
-        f"{ending.images} images; checkpoint {ending.checkpoint}"
+        f"{ending.images} images; checkpoint {ending.checkpoint}",
     )
+
+
+def _say(ending: Ending, text: str) -> None:
+    """Once, of however many processes."""
+    if ending.leads:
+        click.echo(text)
 
 
 class _Lines:

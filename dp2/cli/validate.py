@@ -59,13 +59,17 @@ def validate(
     from dp2.metrics.cache import Cache
     from dp2.metrics.evaluate import Settings, evaluate
     from dp2.metrics.setup import chosen_metrics, subject
+    from dp2.sink.atomic import check_free
 
+    if output_path is not None:
+        check_free(output_path, overwrite=overwrite)
     wanted = [name.strip() for name in (names or "").split(",") if name.strip()]
     metrics = chosen_metrics(metrics_config, wanted, device=device)
     measured = subject(config, checkpoint=checkpoint, device=device, seed=seed, truncation=truncation)
     cache = Cache(None) if no_cache else Cache()
     settings = Settings(batch_size=batch_size, limit=limit, seed=seed, workers=workers, cache=cache)
-    with Progress(console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("samples", total=None)
         results = evaluate(
             measured.dataset,

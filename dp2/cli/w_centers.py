@@ -28,11 +28,13 @@ def w_centers(
     """
     from dp2.errors import UsageError
     from dp2.metrics.setup import checkpoint_file
+    from dp2.sink.atomic import check_free
     from dp2.synthesize.generators import GeneratorSource
     from dp2.training.w_centers import k_means, random_styles, write_with_centers
 
     if output.suffix != ".safetensors":
         raise UsageError(f"{output}: the output is a .safetensors file.")
+    check_free(output, overwrite=overwrite)
     source = GeneratorSource(config, weights=checkpoint_file(checkpoint))
     centers = k_means(random_styles(source.network(), styles, seed=seed), clusters, seed=seed)
     write_with_centers(source.checkpoint, centers, output, overwrite=overwrite)

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from dp2.errors import DatasetError
+from dp2.errors import DatasetError, WeightsError
+from dp2.weights.torch_files import read_torch
 
 MAX_SIDE = 1 << 14
 _MAX_PIXELS = 1 << 26
@@ -93,6 +95,26 @@ def mapped_array(path: Path, shape: tuple[int, ...]) -> NDArray[np.generic]:
     if array.size % known or (-1 not in shape and array.size != known):
         raise DatasetError(f"{path}: has the shape {array.shape}, which is not {shape}.")
     return array.reshape(shape)
+
+
+def torch_table(path: Path, what: str) -> torch.Tensor:
+    """The one tensor of a file that `torch.save` wrote.
+
+    Args:
+        what: it is meant to be, for errors.
+
+    Raises:
+        DatasetError: it is missing, damaged, or holds something else; nothing of it was executed.
+    """
+    if not path.is_file():
+        raise DatasetError(f"{path}: there is no such file; check the path and BASE_DATASET_DIR.")
+    try:
+        content = read_torch(path)
+    except WeightsError as error:
+        raise DatasetError(str(error)) from error
+    if not isinstance(content, torch.Tensor):
+        raise DatasetError(f"{path}: holds {type(content).__name__}, no {what}.")
+    return content
 
 
 def _check_header(data: bytes, where: str, size: tuple[int, int] | None) -> None:

@@ -8,9 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dp2.data.pictures import decode_array, read_bytes
+from dp2.data.pictures import decode_array, read_bytes, torch_table
 from dp2.errors import DatasetError, WeightsError
-from dp2.weights.torch_files import read_torch
 
 VERTICES = 27554  # of the SMPL mesh that DensePose CSE is defined on
 _KEY = "vertex_transforms"  # of DensePose's published symmetry file
@@ -64,15 +63,7 @@ def load_symmetry(path: str | Path) -> Tensor:
 def _table(path: Path) -> Tensor:
     if path.suffix == ".npy":
         return torch.from_numpy(np.array(decode_array(read_bytes(path), str(path))))
-    if not path.is_file():
-        raise DatasetError(f"{path}: there is no such file; check the path and BASE_DATASET_DIR.")
-    try:
-        content = read_torch(path)
-    except WeightsError as error:
-        raise DatasetError(str(error)) from error
-    if not isinstance(content, Tensor):
-        raise DatasetError(f"{path}: holds {type(content).__name__}, where one tensor is expected.")
-    return content
+    return torch_table(path, "tensor")
 
 
 def _symmetry_pickle(path: Path) -> np.ndarray[tuple[int], np.dtype[np.int64]]:

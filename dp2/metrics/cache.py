@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,9 +15,11 @@ from torch import Tensor
 
 from dp2.data.batch import Dataset
 from dp2.data.sampler import sample_rng
+from dp2.errors import OutputError
 from dp2.sink.atomic import atomic_path
 
 _PROBES = 16
+_log = logging.getLogger(__name__)
 
 
 def default_folder() -> Path:
@@ -52,19 +55,18 @@ class Cache:
         return found
 
     def store(self, tensors: Mapping[str, Tensor], *key: str) -> None:
-        """Keep tensors under a key.
-
-        Raises:
-            OutputError: the folder cannot be written to.
-        """
+        """Keep tensors under a key. A folder that cannot be written to costs only time; that is said in the log."""
+        from safetensors import SafetensorError
         from safetensors.torch import save_file
 
         path = self._path(key)
         if path is None:
             return
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_path(path, overwrite=True) as temporary:
-            save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary)
+        try:
+            with atomic_path(path, overwrite=True) as temporary:
+                save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary)
+        except (OutputError, OSError, SafetensorError) as error:
+            _log.warning("what was measured on the real pictures is not kept: %s", error)
 
     def _path(self, key: tuple[str, ...]) -> Path | None:
         digest = hashlib.blake2b("\0".join(key).encode(), digest_size=16).hexdigest()

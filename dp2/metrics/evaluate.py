@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from dp2.data.batch import Dataset
 from dp2.data.loader import Loading, validation_batches
+from dp2.device import whole_float32
 from dp2.errors import DatasetError
 from dp2.metrics.cache import Cache, data_key
 from dp2.metrics.metric import Metric, Result, Run, View
@@ -34,6 +35,7 @@ class Settings:
     cache: Cache = field(default_factory=lambda: Cache(None))
 
 
+@whole_float32()  # PPL divides tiny differences by 1e-8
 def evaluate(
     dataset: Dataset,
     painter: Painter,

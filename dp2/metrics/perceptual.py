@@ -177,7 +177,7 @@ class PathLength:
         """See `dp2.metrics.metric.Metric`."""
         found = np.array(self._found[: self._most])
         if len(found):
-            low, high = np.percentile(found, [1, 99], method="closest_observation")
+            low, high = np.percentile(found, 1, method="lower"), np.percentile(found, 99, method="higher")
             found = found[(found >= low) & (found <= high)]
         return [_mean(f"PPL{self._net.suffix}", found.tolist(), "lower", self._net.name)]
 

@@ -12,6 +12,7 @@ from math import prod
 import torch
 from torch import Tensor, nn
 
+from dp2.errors import UsageError
 from dp2.models.layers import Conv2d, Linear, ResidualBlock
 from dp2.models.ops import fir_filter
 
@@ -107,9 +108,14 @@ def append_batch_spread(x: Tensor, group: int = 4) -> Tensor:
 
     Returns:
         (N, C + 1, H, W).
+
+    Raises:
+        UsageError: N is another number.
     """
     count, channels, height, width = x.shape
     size = min(group, count)
+    if count % size:
+        raise UsageError(f"the discriminator compares samples in groups of {group}; {count} at once are no multiple.")
     y = x.float().reshape(size, -1, channels, height, width)  # (G, N/G, C, H, W)
     spread = (y.var(dim=0, unbiased=False) + 1e-8).sqrt().mean(dim=[1, 2, 3])  # (N/G,)
     spread = spread.repeat(size).view(count, 1, 1, 1).expand(count, 1, height, width)

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from dp2.models import winograd
 from dp2.models.generator import EMBEDDING, require_style, stack_inputs
 from dp2.models.layers import Conv2d, ResidualBlock
+from dp2.models.style_net import Styled
 
 if TYPE_CHECKING:
     from dp2.models.stylegan_unet import StyleGANUnet
@@ -168,7 +169,7 @@ class FusedBlock(nn.Module):
         return skip.add_(y)  # type: ignore[no-any-return]
 
 
-class FusedStyleGANUnet(nn.Module):
+class FusedStyleGANUnet(Styled):
     """Made by `StyleGANUnet.for_inference`; as `Generator`, with the style network shared with its origin.
 
     Convolutions run in `dtype`, styles in float32; inputs are converted, the result is float32.
@@ -204,14 +205,6 @@ class FusedStyleGANUnet(nn.Module):
         self.widths = [layer.weight.shape[0] for layer in layers]
         self.register_buffer("affine", torch.cat([layer.weight.detach() * layer.weight_gain for layer in layers]))
         self.register_buffer("affine_bias", torch.cat([layer.bias.detach() * layer.bias_gain for layer in layers]))
-
-    def style(self, z: Tensor, *, truncation: float | None = None, center_index: Tensor | None = None) -> Tensor:
-        """As in `Generator`."""
-        return self.style_net.truncated(z, truncation, center_index)
-
-    def set_w_centers(self, centers: Tensor) -> None:
-        """As in `Generator`."""
-        self.style_net.set_centers(centers)
 
     def for_inference(self, dtype: torch.dtype = torch.float32) -> FusedStyleGANUnet:  # noqa: ARG002
         """Itself: its weights are folded already."""

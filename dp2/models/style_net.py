@@ -69,3 +69,21 @@ class StyleNet(nn.Module):
     def update_average(self, w: Tensor, decay: float = 0.998) -> None:
         """Move `w_avg` towards the mean of a training batch of styles (N, w_channels)."""
         self.w_avg.copy_(w.detach().float().mean(dim=0).lerp(self.w_avg, decay))
+
+
+class Styled(nn.Module):
+    """A generator whose styles come from a `StyleNet`.
+
+    Attributes:
+        style_net: set by the class that paints.
+    """
+
+    style_net: StyleNet
+
+    def style(self, z: Tensor, *, truncation: float | None = None, center_index: Tensor | None = None) -> Tensor:
+        """As in `Generator`."""
+        return self.style_net.truncated(z, truncation, center_index)
+
+    def set_w_centers(self, centers: Tensor) -> None:
+        """As in `Generator`."""
+        self.style_net.set_centers(centers)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from dp2.models.fused_unet import FusedStyleGANUnet
 from dp2.models.generator import EMBEDDING, require_style, stack_inputs
 from dp2.models.layers import Conv2d, ResidualBlock
-from dp2.models.style_net import StyleNet
+from dp2.models.style_net import Styled, StyleNet
 
 
 def level_widths(resolution: tuple[int, int], lowest: int, width: int, max_multiplier: int) -> list[int]:
@@ -23,7 +23,7 @@ def level_widths(resolution: tuple[int, int], lowest: int, width: int, max_multi
     return [width * min(2**level, max_multiplier) for level in range(levels)]
 
 
-class StyleGANUnet(nn.Module):
+class StyleGANUnet(Styled):
     """A residual encoder, a residual decoder whose features are scaled and shifted by styles, 1×1 skips between.
 
     Args:
@@ -88,14 +88,6 @@ class StyleGANUnet(nn.Module):
                 )
             )
         self.to_rgb = Conv2d(width, 3, 1, act="linear", clamp=clamp)
-
-    def style(self, z: Tensor, *, truncation: float | None = None, center_index: Tensor | None = None) -> Tensor:
-        """As in `Generator`."""
-        return self.style_net.truncated(z, truncation, center_index)
-
-    def set_w_centers(self, centers: Tensor) -> None:
-        """As in `Generator`."""
-        self.style_net.set_centers(centers)
 
     def for_inference(self, dtype: torch.dtype = torch.float32) -> FusedStyleGANUnet:
         """As in `Generator`: a copy of the weights with everything folded."""

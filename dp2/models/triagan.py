@@ -20,7 +20,7 @@ from dp2.errors import UsageError
 from dp2.models.generator import JOINT_MAP, KEYPOINTS, SILHOUETTE
 from dp2.models.layers import Linear
 from dp2.models.ops import downsample2d, fir_filter, upsample2d
-from dp2.models.style_net import StyleNet
+from dp2.models.style_net import Styled, StyleNet
 
 _LIMBS = 6
 
@@ -278,7 +278,7 @@ class Decoder(nn.Module):
         return self.to_rgb(x)  # type: ignore[no-any-return]
 
 
-class TriaGAN(nn.Module):
+class TriaGAN(Styled):
     """Paints a person or a face into the hole of a crop. A `dp2.models.generator.Generator`.
 
     Args:
@@ -331,14 +331,6 @@ class TriaGAN(nn.Module):
             w_channels=w_channels,
             layer_scale=layer_scale,
         )
-
-    def style(self, z: Tensor, *, truncation: float | None = None, center_index: Tensor | None = None) -> Tensor:
-        """As in `Generator`."""
-        return self.style_net.truncated(z, truncation, center_index)
-
-    def set_w_centers(self, centers: Tensor) -> None:
-        """As in `Generator`."""
-        self.style_net.set_centers(centers)
 
     def forward(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import reprlib
 import types
 import typing
 from collections.abc import Iterable, Sequence
@@ -64,7 +65,7 @@ def _entry(entry: Any, path: Path) -> tuple[str, dict[str, Any]]:
     if isinstance(entry, dict) and len(entry) == 1:
         ((name, options),) = entry.items()
         return _named(name, {} if options is None else options, path)
-    raise UsageError(f"{path}: {str(entry)[:80]!r} is no node; write `- name` or `- name:` with its options below.")
+    raise UsageError(f"{path}: {_shown(entry)} is no node; write `- name` or `- name:` with its options below.")
 
 
 def _named(name: Any, options: Any, path: Path) -> tuple[str, dict[str, Any]]:
@@ -137,12 +138,12 @@ def _value(wanted: Any, value: Any, where: str) -> Any:
     """The value as its type, or an error that says what is wanted."""
     if is_dataclass(wanted):
         if not isinstance(value, dict):
-            raise UsageError(f"{where}: options are wanted, not {value!r:.60}.")
+            raise UsageError(f"{where}: options are wanted, not {_shown(value)}.")
         return _dataclass(typing.cast("type[Any]", wanted), value, where)
     if typing.get_origin(wanted) is tuple:
         (each, _) = typing.get_args(wanted)
         if not isinstance(value, list):
-            raise UsageError(f"{where}: a list is wanted, not {value!r:.60}.")
+            raise UsageError(f"{where}: a list is wanted, not {_shown(value)}.")
         return tuple(_value(each, item, where) for item in value)
     allowed = typing.get_args(wanted) if isinstance(wanted, types.UnionType) else (wanted,)
     if type(value) in allowed:  # exactly: true is no number
@@ -150,7 +151,14 @@ def _value(wanted: Any, value: Any, where: str) -> Any:
     if float in allowed and type(value) is int:
         return float(value)
     names = " or ".join(_WORDS.get(each, "null") for each in allowed)
-    raise UsageError(f"{where}: {names} is wanted, not {value!r:.60}.")
+    raise UsageError(f"{where}: {names} is wanted, not {_shown(value)}.")
+
+
+def _shown(value: Any) -> str:
+    """The beginning of a value: aliases make gigabytes of text from a few lines of YAML."""
+    short = reprlib.Repr()
+    short.maxlevel, short.maxstring, short.maxother = 1, 60, 60
+    return short.repr(value)
 
 
 def _nearest(word: str, known: Iterable[str]) -> str:

@@ -54,7 +54,7 @@ class PendingFile:
     def __init__(self, path: Path, *, overwrite: bool) -> None:
         self.path = path
         self._overwrite = overwrite
-        self._refuse_existing()
+        check_free(path, overwrite=overwrite)
         # Cut to 40 characters: with the random part a name stays within what file systems allow.
         self.temporary = path.with_name(f".{path.stem[:40]}.{secrets.token_hex(6)}.part{path.suffix}")
         try:
@@ -90,19 +90,21 @@ class PendingFile:
             os.link(self.temporary, self.path)  # unlike rename, refuses a name that was taken in the meantime
         except OSError as error:
             if error.errno == errno.EEXIST:
-                self._refuse_existing()
+                check_free(self.path, overwrite=self._overwrite)
             if error.errno not in _NO_LINKS:
                 raise
-            self._refuse_existing()
+            check_free(self.path, overwrite=self._overwrite)
             os.replace(self.temporary, self.path)
         else:
             self.temporary.unlink()
 
-    def _refuse_existing(self) -> None:
-        if self.path.is_dir():
-            raise OutputError(f"{self.path}: is a folder; name a file. Nothing was written.")
-        if not self._overwrite and os.path.lexists(self.path):
-            raise OutputError(f"{self.path}: exists already; use --overwrite to replace it. Nothing was written.")
+
+def check_free(path: Path, *, overwrite: bool) -> None:
+    """Raise `OutputError` where `atomic_path` would refuse a path; for commands that work long before they write."""
+    if path.is_dir():
+        raise OutputError(f"{path}: is a folder; name a file. Nothing was written.")
+    if not overwrite and os.path.lexists(path):
+        raise OutputError(f"{path}: exists already; use --overwrite to replace it. Nothing was written.")
 
 
 def concerns_output(error: OSError, temporary: Path) -> bool:

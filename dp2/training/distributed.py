@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import torch
@@ -17,6 +18,8 @@ from torch import Tensor
 
 from dp2.device import pick_device
 from dp2.errors import TrainingError
+
+_PATIENCE = timedelta(hours=2)  # torch's 10 minutes are short where the leader measures, or many share a slow disk
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,7 @@ def joined(device: str) -> Iterator[Group]:
             raise TrainingError(f"process {local} has no GPU; start at most {torch.cuda.device_count()} a machine.")
         chosen = torch.device("cuda", local)
         torch.cuda.set_device(chosen)
-    dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
+    dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo", timeout=_PATIENCE)
     try:
         yield Group(dist.get_rank(), dist.get_world_size(), chosen)
     finally:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 from dp2.errors import TrainingError
 from dp2.sink.atomic import atomic_path
+
+LOG = "log.jsonl"
 
 
 class Log(Protocol):
@@ -37,7 +40,7 @@ class JsonLines:
     """
 
     def __init__(self, folder: Path, images: int) -> None:
-        self.path = folder / "log.jsonl"
+        self.path = folder / LOG
         kept = [line for line in _lines(self.path) if (_images(line) or 0) <= images]
         with atomic_path(self.path, overwrite=True) as temporary:
             temporary.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
@@ -97,13 +100,13 @@ class Wandb:
         TrainingError: it is not installed.
     """
 
-    def __init__(self, folder: Path, images: int, *, project: str = "dp2") -> None:  # noqa: ARG002
+    def __init__(self, folder: Path, images: int, *, project: str = "dp2") -> None:
         try:
             import wandb  # type: ignore[import-not-found, unused-ignore]
         except ImportError as error:
             raise TrainingError("wandb is not installed; run pip install dp2[wandb].") from error
         self._wandb: Any = wandb
-        self._run: Any = wandb.init(project=project, dir=str(folder), id=folder.name, resume="allow")
+        self._run: Any = wandb.init(project=project, dir=str(folder), id=_wandb_id(folder, images), resume="allow")
 
     def numbers(self, step: int, images: int, values: Mapping[str, float]) -> None:
         """As in `Log`."""
@@ -116,6 +119,15 @@ class Wandb:
     def close(self) -> None:
         """As in `Log`."""
         self._run.finish()
+
+
+def _wandb_id(folder: Path, images: int) -> str:
+    """The run's there, kept in its folder: names of folders recur, and runs of one id would be mixed."""
+    path = folder / "wandb-id"
+    if images == 0 or not path.is_file():
+        with atomic_path(path, overwrite=True) as temporary:
+            temporary.write_text(secrets.token_hex(8), encoding="ascii")
+    return path.read_text(encoding="ascii").strip()
 
 
 def _lines(path: Path) -> list[str]:

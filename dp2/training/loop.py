@@ -22,7 +22,7 @@ from dp2.training.logs import JsonLines, Log
 from dp2.training.optimizers import build_optimizers, set_rates
 from dp2.training.precision import Precision, settled_backends
 from dp2.training.settings import Training
-from dp2.training.sheets import Sheets
+from dp2.training.sheets import SHEETS, Sheets
 from dp2.training.state import State
 from dp2.training.stopping import Stop
 from dp2.training.update import Updater
@@ -36,12 +36,14 @@ class Ending:
         step, images: made and seen in all.
         reason: why before its last image; None = it is complete.
         checkpoint: the last one.
+        leads: whether this process is the one that reports.
     """
 
     step: int
     images: int
     reason: str | None
     checkpoint: Path
+    leads: bool = True
 
 
 def train(
@@ -75,11 +77,11 @@ def _train(
         raise TrainingError(f"{folder}: not all processes find the checkpoint there; it must be a folder they share.")
     group.share(state.tensors())
     if training.compile:
-        for network in state.networks.values():
-            network.compile()
+        for name in state.optimizers:
+            state.networks[name].compile()
     micro = training.micro(group.world)
     precision = Precision(training.precision, group.device)
-    update = Updater(state, group, precision, training.batch // micro, training.seed, training.clip)
+    update = Updater(state, group, precision, training.batch // micro, training.seed, training.clip, training.compile)
     report, journal, reason, saved = training.report, Journal(), None, state.step
     sheets = sheets_of(training, folder)
 
@@ -111,7 +113,7 @@ def _train(
                 if group.leads:
                     _save(training, checkpoints, state, objectives, logs)
                 saved = state.step
-    return Ending(state.step, state.images, reason, checkpoints.path(saved))
+    return Ending(state.step, state.images, reason, checkpoints.path(saved), group.leads)
 
 
 def fresh_state(training: Training, group: Group) -> State:
@@ -144,7 +146,7 @@ def sheets_of(training: Training, folder: Path) -> Sheets:
     """The sheets of a run, not drawn yet."""
     report = training.report
     data = training.data if report.sheet_data is None else report.sheet_data
-    return Sheets(folder / "sheets", data, rows=report.sheet_rows, latents=report.sheet_latents, seed=training.seed)
+    return Sheets(folder / SHEETS, data, rows=report.sheet_rows, latents=report.sheet_latents, seed=training.seed)
 
 
 def _opened(training: Training, folder: Path, group: Group, state: State, stack: ExitStack) -> list[Log]:

@@ -33,11 +33,13 @@ class Phase:
         name: e.g. "discriminator", "r1", "generator", "path_length".
         trains: names of the networks that are updated; the others are frozen meanwhile.
         losses: from a batch and a seeded source of chance.
+        twice: the loss is made of a gradient, so that networks are differentiated twice, which compiled ones cannot be.
     """
 
     name: str
     trains: tuple[str, ...]
     losses: Callable[[Batch, torch.Generator], Losses]
+    twice: bool = False
 
 
 class Objective(Protocol):

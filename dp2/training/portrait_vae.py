@@ -98,7 +98,7 @@ class PortraitObjective:
             return [Phase("generator", trained, self._autoencoder_losses)]
         phases = [Phase("discriminator", ("discriminator",), self._discriminator_losses)]
         if step % self._r1_every == 0:
-            phases.append(Phase("r1", ("discriminator",), self._r1_losses))
+            phases.append(Phase("r1", ("discriminator",), self._r1_losses, twice=True))
         if step >= self._adversary_from + self._alone:
             phases.append(Phase("generator", trained, self._generator_losses))
         return phases

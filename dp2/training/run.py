@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,14 @@ from omegaconf import DictConfig, OmegaConf
 from dp2.config import build, config_roots, find_config, load_config
 from dp2.data.folders import output_folder
 from dp2.errors import ConfigError, TrainingError, UnreadableCheckpoint, UsageError
-from dp2.sink.atomic import atomic_path
+from dp2.sink.atomic import atomic_path, output_error
 from dp2.training.checkpoint import GENERATOR, Checkpoints, stored
 from dp2.training.distributed import Group, joined
-from dp2.training.logs import Log
+from dp2.training.logs import LOG, Log
 from dp2.training.loop import Ending, fresh_state, train
 from dp2.training.objective import Objective
 from dp2.training.settings import Training
+from dp2.training.sheets import SHEET_NAMES, SHEETS
 from dp2.training.stopping import Stop
 
 # What may differ between a run and its continuation: it says where and how, not what is trained.
@@ -91,14 +93,41 @@ def run(request: Request, logs: Sequence[Log] = ()) -> Ending:
     config = load_config(request.config, request.overrides)
     training = prepared(config, request.config)
     checkpoints = checkpoints_of(training, request.folder, fingerprint(config))
-    with joined(training.device) as group, Stop(request.minutes) as stop:
+    with joined(training.device) as group, Stop(request.minutes) as stop, ExitStack() as stack:
         if group.leads:
+            stack.enter_context(_alone(request.folder))
             checkpoints.clean()
             if request.fresh:
-                checkpoints.remove_all()
-                (request.folder / "log.jsonl").unlink(missing_ok=True)
+                _remove_run(request.folder, checkpoints)
         group.wait()
         return train(training, request.folder, checkpoints, group, stop, list(logs) if group.leads else [])
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Two runs in one folder would remove each other's checkpoints."""
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(folder / ".lock", timeout=0)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with suppress(NotImplementedError):  # some network disks have no locks
+            lock.acquire()
+    except Timeout as error:
+        raise TrainingError(f"{folder}: another run is at work there; wait, or choose another output.") from error
+    except OSError as error:
+        raise output_error(error, folder) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _remove_run(folder: Path, checkpoints: Checkpoints) -> None:
+    """What a run wrote into its folder, and nothing else."""
+    checkpoints.remove_all()
+    for path in (folder / LOG, *(folder / SHEETS).glob(SHEET_NAMES)):
+        path.unlink(missing_ok=True)
 
 
 def rehearse(request: Request) -> Ending:

@@ -19,6 +19,9 @@ from dp2.training.distributed import Group
 from dp2.training.objective import Paints
 from dp2.training.state import State
 
+SHEETS = "sheets"  # in the folder of a run
+SHEET_NAMES = "images-*.png"
+
 
 class Sheets:
     """The same samples and latents all through a run, so that sheets can be compared.

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from dp2.data.batch import Batch
+from dp2.models.style_net import Styled
 from dp2.training.augment import Augmentation, Views
 from dp2.training.conditions import Painter
 from dp2.training.losses import discriminator_loss, epsilon_penalty, generator_loss, path_lengths, r1_penalty
@@ -94,11 +95,16 @@ class StyleGAN2:
             self._augmentation.adapt(step)
         regularised = step % self._r1_interval == 0
         found = [
-            Phase("discriminator", ("discriminator",), self._with_r1 if regularised else self._without_r1),
+            Phase(
+                "discriminator",
+                ("discriminator",),
+                self._with_r1 if regularised else self._without_r1,
+                twice=regularised,
+            ),
             Phase("generator", ("generator",), self._generator_losses),
         ]
         if self._path_length is not None and step % self._path_length.interval == 0:
-            found.append(Phase("path_length", ("generator",), self._path_length_losses))
+            found.append(Phase("path_length", ("generator",), self._path_length_losses, twice=True))
         return found
 
     def paint(self, generator: nn.Module, batch: Batch, chance: torch.Generator) -> Tensor:
@@ -138,7 +144,7 @@ class StyleGAN2:
     def _generator_losses(self, batch: Batch, chance: torch.Generator) -> Losses:
         z = torch.randn(len(batch), self._generator.z_channels, generator=chance, device=batch.image.device)
         w = self._generator.style(z)
-        if hasattr(self._generator, "style_net"):
+        if isinstance(self._generator, Styled):
             self._generator.style_net.update_average(w)
         loss = generator_loss(self._logits(self._painter.paint(self._generator, batch, w), batch, chance))
         return Losses(loss.mean(), {"loss": loss.detach().mean()})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -28,6 +29,7 @@ class Updater:
         micro_batches: of a step, over all processes.
         seed: of every chance within phases.
         clip: bound on the norm of a network's gradient; None = none.
+        compiled: networks are; phases that differentiate twice go without.
     """
 
     state: State
@@ -36,6 +38,7 @@ class Updater:
     micro_batches: int
     seed: int
     clip: float | None = None
+    compiled: bool = False
 
     def __call__(self, phase: Phase, own: Sequence[tuple[int, Batch]]) -> dict[str, Tensor]:
         """Make one update.
@@ -73,10 +76,15 @@ class Updater:
         """Add the gradients of one micro-batch."""
         place = (self.seed, self.state.step, phase.name, number)
         torch.manual_seed(derived_seed(*place, "layers"))  # for layers that draw from torch's own source
-        with self.precision.autocast():
+        with self.precision.autocast(), self._uncompiled(phase):
             losses = phase.losses(batch, seeded_generator(self.group.device, *place))
         self.state.scaler(phase.name, self.precision).scale(losses.total.float() / self.micro_batches).backward()  # type: ignore[no-untyped-call]
         return {"total": losses.total, **losses.numbers}
+
+    def _uncompiled(self, phase: Phase) -> AbstractContextManager[None]:
+        if not (self.compiled and phase.twice):
+            return nullcontext()
+        return torch.compiler.set_stance("force_eager")  # type: ignore[no-any-return]
 
     def _move(self, phase: Phase, total: Tensor) -> None:
         """Step the optimizers of a phase."""

@@ -64,6 +64,20 @@ def test_the_claim_of_a_dead_process_of_this_machine_is_free_at_once(tmp_path: P
         assert (claims.take("a") is not None) is (sys.platform == "linux")
 
 
+def test_a_claim_that_another_began_anew_is_not_taken_for_ones_own(tmp_path: Path) -> None:
+    with Claims(tmp_path / "c", lease=0.3) as claims:
+        mine = claims.take("a")
+        assert mine is not None
+        mine.path.unlink()  # taken over while this machine slept, finished, and taken by a third one
+        path = stranger(tmp_path / "c", mine.path.name)
+        touched = path.stat().st_mtime_ns
+        assert not mine.held
+        time.sleep(0.2)
+        assert path.stat().st_mtime_ns == touched
+        mine.release()
+        assert path.exists()
+
+
 def test_an_owner_who_lost_his_claim_knows_it(tmp_path: Path) -> None:
     with Claims(tmp_path / "c") as slow, Claims(tmp_path / "c", lease=0.05) as fast:
         mine = slow.take("a")

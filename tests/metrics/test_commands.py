@@ -41,6 +41,7 @@ def test_validate_prints_a_table_and_writes_json(tiny: Path, tmp_path: Path) -> 
     again = run("validate", tiny, "--limit", 6, "--device", "cpu", "-o", output)
     assert again.exit_code == 1
     assert "exists" in again.output
+    assert "masked L1" not in again.output  # said before anything is measured
 
 
 def test_validate_measures_what_is_asked_for(tiny: Path) -> None:

@@ -104,6 +104,39 @@ def test_path_length_is_the_squared_speed(ramps) -> None:
     assert found.value == pytest.approx(speed.sort().values.mean().item(), rel=0.01)
 
 
+def test_nothing_is_measured_in_rounded_products(ramps) -> None:
+    class Watching(Flat):
+        def __call__(self, condition, mask, *, w):
+            seen.append((torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32))
+            return super().__call__(condition, mask, w=w)
+
+    def settings():
+        return torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+
+    seen: list[tuple[bool, bool]] = []
+    before = settings()
+    evaluate(ramps(3), Painter(Watching(), CPU), {"l1": MaskedL1()}, Settings())
+    assert set(seen) == {(False, False)}
+    assert settings() == before
+
+
+def test_path_length_leaves_out_the_outer_percents_as_published() -> None:
+    class Chosen:
+        name, suffix = "chosen", "-like"
+
+        def __call__(self, a, b):
+            return torch.arange(150.0) * 0.01**2
+
+    metric = PathLength(net=Chosen(), step=0.01)
+    metric.start(Run("", 150, 0, Cache(None)))
+    masks = torch.zeros(150, 1, 2, 2, dtype=torch.bool)
+    batch = Batch(torch.zeros(150, 3, 2, 2, dtype=torch.uint8), masks)
+    metric.update(View(batch, range(150), [batch.image], Painter(Flat(), CPU)))
+    (found,) = metric.results()
+    assert found.count == 148  # numpy's "lower" at 1.49 and "higher" at 147.51: from 1 to 148, both included
+    assert found.value == pytest.approx(74.5)
+
+
 def test_the_better_of_two_generators_is_nearer_to_the_real_pictures(ramps, painter: Painter) -> None:
     class Original:
         z_channels, conditions = 1, ()
@@ -148,6 +181,14 @@ def test_real_pictures_are_looked_at_once(ramps, painter: Painter, tmp_path) -> 
     for path in tmp_path.glob("*.safetensors"):
         path.write_bytes(b"damaged")
     assert measured() == pytest.approx(first, rel=1e-9)
+
+
+def test_a_cache_that_cannot_be_written_costs_no_result(ramps, painter: Painter, tmp_path, caplog) -> None:
+    (tmp_path / "file").write_text("in the way")
+    settings = Settings(cache=Cache(tmp_path / "file" / "cache"))
+    (found,) = evaluate(ramps(5), painter, {"fid": FrechetDistance(net=SeededConvolutions())}, settings)
+    assert math.isfinite(found.value)
+    assert "is not kept" in caplog.text
 
 
 def test_other_pictures_have_another_key(ramps) -> None:

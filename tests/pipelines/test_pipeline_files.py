@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,11 @@ from dp2.pipelines.plan import Plan, make_plan
 SEED = "nodes:\n- input.live\n- model.mtcnn\n- dabble.fps\n- draw.mosaic_bbox\n- draw.legend\n- output.screen\n"
 # The same file on its main branch of July 2022.
 SEED_2022 = "nodes:\n- input.visual:\n    source: 0\n- model.mtcnn\n- draw.mosaic_bbox\n- output.screen\n"
+
+# Twenty lines that stand for 10^20 items.
+BOMB = "a: &a [x]\n" + "".join(
+    f"{name}: &{name} [{', '.join([f'*{below}'] * 10)}]\n" for below, name in pairwise("abcdefghijklmnopqrsz")
+)
 
 
 @pytest.fixture
@@ -81,6 +87,8 @@ def test_options_are_known_by_the_names_of_both_versions(plan) -> None:
         ("- input.live\n", "a list of nodes"),
         ("nodes: [[1]]\n", "is no node"),
         ("nodes: {a: [}\n", "not valid YAML"),
+        (f"{BOMB}nodes: [*z]\n", "[[...], [...], [...], [...], [...], [...], ...] is no node"),
+        (f"{BOMB}nodes: [input.visual: {{source: *z}}]\n", "a whole number or a text or null is wanted, not [[...], "),
         ("nodes: [!!python/object/apply:os.system ['true']]\n", "not valid YAML"),
     ],
 )

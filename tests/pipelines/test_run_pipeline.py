@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import av
@@ -118,3 +119,31 @@ def test_an_input_without_a_source_asks_for_one(here: Path) -> None:
     code, said = typed("visual.yml")
     assert code == 2
     assert "input.source=" in said
+
+
+def test_a_subfolder_that_cannot_be_looked_into_is_a_failure(
+    here: Path, astronaut: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (here / "in" / "locked").mkdir(parents=True)
+    Image.fromarray(astronaut[40:280, 60:380]).save(here / "in" / "a.png")
+    listdir = os.listdir
+
+    def guarded(path: Path) -> list[str]:
+        if Path(path).name == "locked":
+            raise PermissionError(13, "Permission denied")
+        return listdir(path)
+
+    monkeypatch.setattr(os, "listdir", guarded)  # tests run as root, whom no mode stops
+    code, output = typed("privacy.yml", "input.source=in", "-o", "out")
+    assert code == 1
+    assert "locked: the folder cannot be looked into" in output
+    assert (here / "out" / "a.png").is_file()
+
+
+def test_a_folder_of_the_writer_that_cannot_be_made_is_an_error_in_words(here: Path) -> None:
+    (here / "file").write_text("in the way", encoding="utf-8")
+    words = f"- output.media_writer: {{output_dir: {here / 'file' / 'out'}}}\n"
+    (here / "privacy.yml").write_text(SEED.replace("- output.screen\n", words), encoding="utf-8")
+    code, output = typed("privacy.yml", "input.source=clip.mp4")
+    assert code == 1
+    assert output.startswith("Error: ")

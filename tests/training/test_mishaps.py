@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+from filelock import FileLock
 from torch import nn
 
 from dp2.errors import Dp2Error, OutputError, TrainingError, UnreadableCheckpoint, UsageError
@@ -137,6 +138,11 @@ def test_settings_that_are_none_are_named(config: Path, tmp_path: Path, override
         run(Request(config=str(config), overrides=(override,), output=tmp_path / "out"))
 
 
+def test_batch_that_the_discriminator_cannot_group_is_refused_in_words(config: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="groups of 4; 6 at once"):
+        run(Request(config=str(config), overrides=("training.batch=6", "training.micro_batch=6"), output=tmp_path))
+
+
 def test_group_stopped_with_its_workers_ends_with_a_checkpoint(
     config: Path, tmp_path: Path, command: Callable[..., list[str]], environment: dict[str, str]
 ) -> None:
@@ -213,6 +219,14 @@ def test_value_that_is_none_marks_no_best(config: Path, tmp_path: Path) -> None:
     config.write_text(config.read_text() + BEST.replace("dp2.metrics.pixels.MaskedL1", "toy_people.Nothing"))
     run(Request(config=str(config), overrides=("training.images=16",), output=tmp_path))
     assert Checkpoints(tmp_path / "checkpoints").best() is None
+
+
+def test_two_runs_in_one_folder_are_refused(config: Path, tmp_path: Path) -> None:
+    request = Request(config=str(config), overrides=("training.images=8",), output=tmp_path)
+    with FileLock(tmp_path / ".lock"), pytest.raises(TrainingError, match="another run is at work"):
+        run(request)
+    assert not Checkpoints(tmp_path / "checkpoints").steps()
+    assert run(request).step == 1
 
 
 def test_settings_of_torch_end_with_the_run(config: Path, tmp_path: Path) -> None:

@@ -81,9 +81,22 @@ def test_seed_decides_the_run(config: Path, tmp_path: Path) -> None:
     assert difference(weights(tmp_path / "a", 1), weights(tmp_path / "b", 1)) > 0.1
 
 
+def test_compiled_run_trains_the_same(config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compile_module = torch.nn.Module.compile
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda module: compile_module(module, backend="aot_eager"))
+    config.write_text(
+        f'{config.read_text()}training.objective.path_length = L("dp2.training.stylegan2.PathLength")()\n'
+    )
+    shorter = ["training.images=16", "training.micro_batch=8"]
+    train(config, tmp_path / "plain", *shorter)
+    train(config, tmp_path / "compiled", *shorter, "training.compile=true")
+    assert difference(weights(tmp_path / "plain", 2), weights(tmp_path / "compiled", 2)) < 1e-5
+
+
 def test_fresh_starts_over(config: Path, tmp_path: Path) -> None:
     train(config, tmp_path / "out", "training.images=16")
     assert train(config, tmp_path / "out", "training.images=8", fresh=True) == 1
+    assert not list((tmp_path / "out" / "sheets").iterdir())  # none of the earlier run either
     assert Checkpoints(tmp_path / "out" / "checkpoints").steps() == [1]
     assert [line["step"] for line in log_of(tmp_path / "out")] == [1]
 
@@ -99,6 +112,7 @@ def test_two_processes_equal_one_with_the_same_batch(config: Path, tmp_path: Pat
     config.write_text(config.read_text() + EVERYTHING.replace("bf16", "fp32"))
     done = shell(config, "-o", tmp_path / "two", processes=2)
     assert done.returncode == 0, done.stderr
+    assert done.stdout.count("finished after step 4") == 1
     train(config, tmp_path / "one")
     assert difference(weights(tmp_path / "one", 4), weights(tmp_path / "two", 4)) < 1e-4
     for one, two in zip(log_of(tmp_path / "one"), log_of(tmp_path / "two"), strict=True):

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 import time
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ from dp2.training.checkpoint import Checkpoints
 from dp2.training.conditions import Conditions
 from dp2.training.distributed import Group
 from dp2.training.ema import ExponentialAverage
-from dp2.training.logs import JsonLines, TensorBoard
+from dp2.training.logs import JsonLines, TensorBoard, Wandb
 from dp2.training.nested import flattened, restored
 from dp2.training.objective import Losses, Phase
 from dp2.training.optimizers import build_optimizers
@@ -218,6 +219,17 @@ def test_tensorboard_gets_the_numbers(tmp_path: Path) -> None:
     log.close()
     events = accumulator.EventAccumulator(str(tmp_path / "tensorboard")).Reload()
     assert [(event.step, event.value) for event in events.Scalars("loss")] == [(8, 0.5)]
+
+
+def test_wandb_goes_on_with_the_run_of_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = []
+    fake = ModuleType("wandb")
+    fake.init = lambda **given: opened.append(given["id"])
+    monkeypatch.setitem(sys.modules, "wandb", fake)
+    for folder, images in (("a/faces", 0), ("a/faces", 8), ("b/faces", 0), ("a/faces", 0)):
+        Wandb(tmp_path / folder, images)
+    assert opened[0] == opened[1]
+    assert len(set(opened)) == 3  # another folder of that name, and a fresh start, are other runs
 
 
 def test_first_signal_is_noted_and_the_earlier_handler_comes_back() -> None:

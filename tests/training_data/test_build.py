@@ -293,6 +293,7 @@ def test_bodies_have_masks(
     [
         (("missing",), "no such file"),
         (("photos", "--size", "3"), "size=3"),
+        (("photos", "--context", "0"), "context=0"),
         (("photos", "--bodies", "--detector-config", "face_blur"), "finds face, no person"),
         (("photos", "--min-size", "5000"), "too small"),
     ],

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dp2.errors import UsageError
+from dp2.errors import UnreadableMedia, UsageError
 from dp2.source.folder import kind_of, walk
 
 _PHOTOS_A_PART = 128
@@ -89,6 +89,8 @@ def _of_input(given: Path, skip: Collection[Path], taken: Collection[str]) -> It
     own = given.resolve()
     if given.is_dir():
         for item in walk(given, skip=skip):
+            if item.kind == "unreadable":
+                raise UnreadableMedia(f"{item.path}: the folder cannot be looked into; check its permissions.")
             if item.kind in ("image", "video", "animation"):
                 parts = item.relative.parts
                 group = parts[0] if len(parts) > 1 else own.name
