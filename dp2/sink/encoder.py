@@ -32,6 +32,9 @@ _DEFAULTS = {
     "mpeg4": _Defaults(quantizer=3),
     "mjpeg": _Defaults(quantizer=3),
 }
+# x264's AVX-512 code gives other pictures when the machine is busy, on one thread too (seen with PyAV 18's).
+_STEADY_X264 = "asm=avx2,fma3,bmi2"
+_AVX512 = 256  # OpenCV's CPU_AVX512_SKX
 _NAMES = {"h264": "libx264", "h265": "libx265", "hevc": "libx265", "vp9": "libvpx-vp9", "av1": "libsvtav1"}
 
 # imageio-ffmpeg's keys, which deface passes on, and the plain names of what they stand for
@@ -136,13 +139,23 @@ class Encoding:
             options["crf"] = f"{crf:g}"
         if preset is not None:
             options["preset"] = preset
-        return {**options, **self.options}
+        options |= self.options
+        if codec == "libx264" and _has_avx512():
+            given = options.get("x264-params")
+            options["x264-params"] = _STEADY_X264 if given is None else f"{_STEADY_X264}:{given}"
+        return options
 
     def codec_quantizer(self, codec: str) -> int | None:
         """The quantizer for FFmpeg's encoder `codec`, its default filled in."""
         if self.quantizer is not None or self.bitrate is not None:
             return self.quantizer
         return _DEFAULTS.get(codec, _Defaults()).quantizer
+
+
+def _has_avx512() -> bool:
+    import cv2
+
+    return bool(cv2.checkHardwareSupport(_AVX512))
 
 
 def _parsed(config: str | Mapping[str, Any]) -> Mapping[str, Any]:

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import os
 import resource
+import subprocess
+import sys
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -252,6 +254,25 @@ def test_other_codecs(clips, out: Path, codec: str) -> None:
     written = copy(path, out / ("b.mkv" if codec == "ffv1" else "b.mp4"), encoding=Encoding(codec=codec))
     assert len(list(written)) == 4
     assert np.abs(next(iter(written)).image.astype(int) - clips.frame(0)).mean() < 6
+
+
+def test_same_frames_give_the_same_bytes_on_a_busy_machine(clips, out: Path) -> None:
+    info = VideoSource(clips.make("a.mp4", 10, size=(320, 240))).info
+    frames = [np.roll(clips.frame(0, 320, 240), 9 * index, axis=1) for index in range(10)]
+    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(3 * (os.cpu_count() or 1))]
+    try:
+        made = set()
+        for _ in range(12):
+            sink = VideoSink(out / "b.mp4", info, overwrite=True)
+            for index, image in enumerate(frames):
+                sink.write(Frame(image, time=Fraction(index, 30)))
+            sink.finish()
+            made.add((out / "b.mp4").read_bytes())
+    finally:
+        for process in busy:
+            process.kill()
+            process.wait()
+    assert len(made) == 1
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root's encoders raise themselves")

@@ -132,7 +132,9 @@ def test_max_res_shrinks_to_an_even_size_and_never_enlarges(clips) -> None:
 )
 def test_cut_video_is_refused_and_says_how_much_was_read(clips, name: str, mux: dict[str, str]) -> None:
     path = cut(clips.make(name, 90, options={"g": "30", "crf": "5"}, mux=mux), 0.6)
-    with pytest.raises(UnreadableMedia, match=r"ends in frame (\d+); \1 of \d+ frames.*Nothing.*--salvage"):
+    # How the decoder's threads are scheduled decides whether the cut frame comes out damaged or not at all.
+    words = r"(ends in frame (\d+); \2|frame (\d+) is damaged; \3) of \d+ frames.*Nothing.*--salvage"
+    with pytest.raises(UnreadableMedia, match=words):
         list(VideoSource(path))
 
 
