@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -115,7 +116,8 @@ def test_number_that_is_none_is_wrong_usage(run: Callable[..., Result], media: P
 def test_closed_terminal_leaves_nothing_half_written(tmp_path: Path, media: Path) -> None:
     program, clip = media.parent / "anonymize.py", media / "pan.mp4"
     command = [sys.executable, str(program), str(clip), "-o", str(tmp_path / "o.mp4")]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE)
+    heard = partial(signal.signal, signal.SIGHUP, signal.SIG_DFL)  # nohup, under which tests may run, leaves it ignored
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, preexec_fn=heard)
     for _ in range(600):
         if any(tmp_path.iterdir()) or process.poll() is not None:
             break
