@@ -9,7 +9,7 @@ from dp2.choose.overlap import iou
 from dp2.types import FACE, Region
 
 RIVAL = 0.5  # of a face's score: what overlaps with less is the same face found twice
-_SHARED = 0.15  # intersection over union from which a find may be that; less may be a child's face before a chin
+_SHARED = 0.05  # intersection over union from which a find may be that
 _SIZES = 2.0  # largest ratio of their areas
 
 
