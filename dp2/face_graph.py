@@ -9,17 +9,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dp2.errors import CheckpointMismatch, DetectionError, EngineError
+from dp2.onnx_nodes import OnnxNodes
 from dp2.types import Image
 from dp2.weights.readers import load_arrays
-
-if TYPE_CHECKING:
-    import onnx
 
 _TABLES = ("net_state_dict", "state_dict", "model")
 _OPSET = 16
@@ -133,14 +131,13 @@ def to_onnx(path: Path) -> bytes:
     return _Graph(table, str(path)).model()
 
 
-class _Graph:
+class _Graph(OnnxNodes):
     """The nodes made so far; every array of the checkpoint has to find its place."""
 
     def __init__(self, arrays: Mapping[str, Any], source: str) -> None:
+        super().__init__()
         self._arrays = dict(arrays)
         self._source = source
-        self._nodes: list[onnx.NodeProto] = []
-        self._constants: list[onnx.TensorProto] = []
 
     def model(self) -> bytes:
         from onnx import TensorProto, helper
@@ -223,17 +220,3 @@ class _Graph:
                 f"{self._source}: does not fit MobileFaceNet: {name} has the shape {array.shape}, not {shape}."
             )
         return array.astype(np.float64)
-
-    def _constant(self, value: NDArray[np.float64]) -> str:
-        from onnx import numpy_helper
-
-        name = f"constant{len(self._constants)}"
-        self._constants.append(numpy_helper.from_array(np.ascontiguousarray(value, np.float32), name))
-        return name
-
-    def _add(self, kind: str, inputs: Sequence[str], **attributes: Any) -> str:
-        from onnx import helper
-
-        name = f"tensor{len(self._nodes)}"
-        self._nodes.append(helper.make_node(kind, inputs, [name], **attributes))
-        return name

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dp2.onnx_nodes import OnnxNodes
 from dp2.weights.tflite import Graph, Operator
-
-if TYPE_CHECKING:
-    import onnx
 
 _OPSET = 14  # the first with HardSwish
 _ACTIVATIONS = {0: None, 1: "Relu"}
@@ -42,14 +40,13 @@ def to_onnx(graph: Graph, *, scale: float = 1.0, batch: int | None = None) -> by
     return _Converter(graph, batch or "N").model(scale)
 
 
-class _Converter:
+class _Converter(OnnxNodes):
     """The nodes made so far, and the names of the tensors' twins, all (N, C, H, W)."""
 
     def __init__(self, graph: Graph, batch: int | str) -> None:
+        super().__init__()
         self._graph = graph
         self._batch = batch
-        self._nodes: list[onnx.NodeProto] = []
-        self._constants: list[onnx.TensorProto] = []
         self._values = {index: tensor.data for index, tensor in enumerate(graph.tensors) if tensor.data is not None}
         self._names: dict[int, str] = {}
 
@@ -172,20 +169,6 @@ class _Converter:
     def _shape(self, index: int) -> list[str | int]:
         _, height, width, channels = self._graph.tensors[index].shape
         return [self._batch, channels, height, width]
-
-    def _constant(self, value: NDArray[np.float32]) -> str:
-        from onnx import numpy_helper
-
-        name = f"constant{len(self._constants)}"
-        self._constants.append(numpy_helper.from_array(np.ascontiguousarray(value, np.float32), name))
-        return name
-
-    def _add(self, kind: str, inputs: list[str], **attributes: Any) -> str:
-        from onnx import helper
-
-        name = f"tensor{len(self._nodes)}"
-        self._nodes.append(helper.make_node(kind, inputs, [name], **attributes))
-        return name
 
 
 _SIMPLE = {"ADD": "Add", "MUL": "Mul", "LOGISTIC": "Sigmoid", "RELU": "Relu", "HARD_SWISH": "HardSwish"}
