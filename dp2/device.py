@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import platform
+import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +14,8 @@ from dp2.errors import EngineError
 
 if TYPE_CHECKING:
     import torch
+
+_GPU_DEVICES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")  # NVIDIA, AMD, either within Windows
 
 
 def pick_device(name: str) -> torch.device:
@@ -59,6 +64,15 @@ def whole_float32() -> Iterator[None]:
         yield
     finally:
         products.allow_tf32, convolutions.allow_tf32 = before
+
+
+def may_have_gpu() -> bool:
+    """Whether there is any sign of a GPU that PyTorch could use. Asking PyTorch itself takes its import, 2 s."""
+    if sys.platform == "darwin":
+        return platform.machine() == "arm64"
+    if sys.platform == "win32":
+        return shutil.which("nvidia-smi") is not None
+    return any(Path(device).exists() for device in _GPU_DEVICES)
 
 
 def has_bf16_units() -> bool:

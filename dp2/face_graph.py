@@ -7,27 +7,25 @@ inference engine's. The network is that of `dp2.models.mobile_facenet`, batch no
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dp2.errors import CheckpointMismatch, DetectionError, EngineError
-from dp2.onnx_nodes import OnnxNodes
+from dp2.errors import DetectionError
+from dp2.onnx_nodes import CheckpointNodes
+from dp2.onnx_processor import Run, on_processor
 from dp2.types import Image
 from dp2.weights.readers import load_arrays
 
 _TABLES = ("net_state_dict", "state_dict", "model")
-_OPSET = 16
 _EPSILON = 1e-5  # of torch's BatchNorm2d
 _SIZE = (112, 96)
 _STAGES = ((2, 64, 5, 2), (4, 128, 1, 2), (2, 128, 6, 1), (4, 128, 1, 2), (2, 128, 2, 1))
 """Expansion, channels, blocks, stride of the first; as in `dp2.models.mobile_facenet`."""
 
 Array = NDArray[np.float32]
-Run = Callable[[Array], Array]  # (2, 3, H, W) to (2, channels)
 
 
 class FaceGraph:
@@ -57,9 +55,9 @@ class FaceGraph:
         """
         with self._lock:
             if self._run is None:
-                self._run = runner(to_onnx(self._path))
+                self._run = on_processor(to_onnx(self._path), threads=1)
             try:
-                sums = [self._run(_pair(face)).sum(axis=0) for face in faces]
+                sums = [self._run({"faces": _pair(face)}).sum(axis=0) for face in faces]
             except Exception as error:  # the engines' exceptions share no base of their own
                 raise DetectionError(f"the face embedding failed: {' '.join(str(error).split())[:200]}") from error
         vectors: Array = np.stack(sums)
@@ -75,48 +73,6 @@ def _pair(face: Image) -> Array:
     return np.stack([plain, plain[:, :, ::-1]])
 
 
-def runner(model: bytes) -> Run:
-    """A serialised model in OpenVINO, or, where that is not installed, in ONNX Runtime; in float32 and one thread."""
-    try:
-        return _openvino(model)
-    except EngineError:
-        return _onnxruntime(model)
-
-
-def _openvino(model: bytes) -> Run:
-    from dp2.openvino import openvino_core
-
-    core = openvino_core()
-    settings = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": 1}
-    try:
-        compiled = core.compile_model(core.read_model(model), "CPU", settings)
-    except RuntimeError as error:
-        raise EngineError(f"OpenVINO cannot load the face embedding: {error}") from error
-    request = compiled.create_infer_request()
-
-    def run(batch: Array) -> Array:
-        request.infer({0: batch}, share_inputs=True)
-        found: Array = request.get_output_tensor(0).data.copy()  # the next result comes into the same memory
-        return found
-
-    return run
-
-
-def _onnxruntime(model: bytes) -> Run:
-    from dp2.onnx_runtime import import_onnxruntime
-
-    onnxruntime = import_onnxruntime()
-    settings = onnxruntime.SessionOptions()
-    settings.intra_op_num_threads = settings.inter_op_num_threads = 1
-    session = onnxruntime.InferenceSession(model, settings, providers=["CPUExecutionProvider"])
-
-    def run(batch: Array) -> Array:
-        found: Array = session.run(["vectors"], {"faces": batch})[0]
-        return found
-
-    return run
-
-
 def to_onnx(path: Path) -> bytes:
     """A serialised model: "faces" (2, 3, 112, 96) float32 RGB in [-1, 1] to "vectors" (2, 128) of length 1.
 
@@ -128,20 +84,13 @@ def to_onnx(path: Path) -> bytes:
     """
     content = load_arrays(path)
     table = next((content[name] for name in _TABLES if isinstance(content.get(name), Mapping)), content)
-    return _Graph(table, str(path)).model()
+    return _Graph(table, str(path), "MobileFaceNet").model()
 
 
-class _Graph(OnnxNodes):
-    """The nodes made so far; every array of the checkpoint has to find its place."""
-
-    def __init__(self, arrays: Mapping[str, Any], source: str) -> None:
-        super().__init__()
-        self._arrays = dict(arrays)
-        self._source = source
+class _Graph(CheckpointNodes):
+    """The nodes made so far."""
 
     def model(self) -> bytes:
-        from onnx import TensorProto, helper
-
         name = self._block("conv1", "faces", (64, 3, 3, 3), stride=2)
         name = self._block("dw_conv1", name, (64, 1, 3, 3), groups=64)
         number, channels = 0, 64
@@ -153,19 +102,7 @@ class _Graph(OnnxNodes):
         name = self._block("linear7", name, (512, 1, 7, 6), groups=512, act=False)
         name = self._block("linear1", name, (128, 512, 1, 1), act=False)
         name = self._add("LpNormalization", [self._add("Flatten", [name])], p=2, axis=1)
-        self._nodes.append(helper.make_node("Identity", [name], ["vectors"]))
-        if self._arrays:
-            raise CheckpointMismatch(f"{self._source}: does not fit MobileFaceNet: {min(self._arrays)} is unknown.")
-        made = helper.make_graph(
-            self._nodes,
-            "mobile_facenet",
-            [helper.make_tensor_value_info("faces", TensorProto.FLOAT, [2, 3, *_SIZE])],
-            [helper.make_tensor_value_info("vectors", TensorProto.FLOAT, [2, 128])],
-            self._constants,
-        )
-        ready = helper.make_model(made, opset_imports=[helper.make_opsetid("", _OPSET)], ir_version=8)
-        serialised: bytes = ready.SerializeToString()
-        return serialised
+        return self._serialised({"faces": (2, 3, *_SIZE)}, name, (2, 128), "vectors")
 
     def _block(
         self,
@@ -210,13 +147,3 @@ class _Graph(OnnxNodes):
     def _activated(self, name: str, source: str, channels: int) -> str:
         slope = self._take(f"{name}.weight", (channels,))
         return self._add("PRelu", [source, self._constant(slope[:, None, None])])
-
-    def _take(self, name: str, shape: tuple[int, ...]) -> NDArray[np.float64]:
-        array = self._arrays.pop(name, None)
-        if not isinstance(array, np.ndarray):
-            raise CheckpointMismatch(f"{self._source}: does not fit MobileFaceNet: {name} is missing.")
-        if array.shape != shape:
-            raise CheckpointMismatch(
-                f"{self._source}: does not fit MobileFaceNet: {name} has the shape {array.shape}, not {shape}."
-            )
-        return array.astype(np.float64)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dp2.errors import CheckpointMismatch
+
 if TYPE_CHECKING:
     import onnx
+
+_OPSET = 16
 
 
 class OnnxNodes:
@@ -27,6 +31,14 @@ class OnnxNodes:
         self._constants.append(numpy_helper.from_array(np.ascontiguousarray(value, np.float32), name))
         return name
 
+    def _whole_numbers(self, values: Sequence[int]) -> str:
+        """The name of a new constant, int64."""
+        from onnx import numpy_helper
+
+        name = f"constant{len(self._constants)}"
+        self._constants.append(numpy_helper.from_array(np.array(values, np.int64), name))
+        return name
+
     def _add(self, kind: str, inputs: Sequence[str], **attributes: Any) -> str:
         """The name of the result of a new node."""
         from onnx import helper
@@ -34,3 +46,61 @@ class OnnxNodes:
         name = f"tensor{len(self._nodes)}"
         self._nodes.append(helper.make_node(kind, inputs, [name], **attributes))
         return name
+
+
+class CheckpointNodes(OnnxNodes):
+    """A graph made from a checkpoint, every array of which has to find its place.
+
+    Args:
+        arrays: name → array.
+        source: the file, for errors.
+        network: its name, for errors.
+    """
+
+    def __init__(self, arrays: Mapping[str, Any], source: str, network: str) -> None:
+        super().__init__()
+        self._arrays = dict(arrays)
+        self._misfit = f"{source}: does not fit {network}"
+
+    def _take(self, name: str, shape: tuple[int, ...]) -> NDArray[np.float64]:
+        """An array that no other place takes.
+
+        Raises:
+            CheckpointMismatch: it is missing, or has another shape.
+        """
+        array = self._arrays.pop(name, None)
+        if not isinstance(array, np.ndarray):
+            raise CheckpointMismatch(f"{self._misfit}: {name} is missing.")
+        if array.shape != shape:
+            raise CheckpointMismatch(f"{self._misfit}: {name} has the shape {array.shape}, not {shape}.")
+        return array.astype(np.float64)
+
+    def _serialised(
+        self, inputs: Mapping[str, tuple[int, ...]], output: str, shape: tuple[int, ...], name: str
+    ) -> bytes:
+        """A whole model with one output, float32.
+
+        Args:
+            inputs: name → shape.
+            output: name of the tensor that is given out.
+            shape: of it.
+            name: that it is given out under.
+
+        Raises:
+            CheckpointMismatch: an array found no place.
+        """
+        from onnx import TensorProto, helper
+
+        if self._arrays:
+            raise CheckpointMismatch(f"{self._misfit}: {min(self._arrays)} is unknown.")
+        self._nodes.append(helper.make_node("Identity", [output], [name]))
+        graph = helper.make_graph(
+            self._nodes,
+            "network",
+            [helper.make_tensor_value_info(key, TensorProto.FLOAT, size) for key, size in inputs.items()],
+            [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)],
+            self._constants,
+        )
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", _OPSET)], ir_version=8)
+        serialised: bytes = model.SerializeToString()
+        return serialised

@@ -149,16 +149,17 @@ def test_absent_weights_are_told_at_once(monkeypatch: pytest.MonkeyPatch, tmp_pa
 
 def test_the_graph_is_the_torch_network(embedder: MobileFaceNet, shared_data: Path, group) -> None:
     from dp2.face_embedding import _embed, _load_mobile_facenet
-    from dp2.face_graph import _onnxruntime, to_onnx
+    from dp2.face_graph import to_onnx
     from dp2.lazy_network import LazyNetwork
+    from dp2.onnx_processor import with_onnxruntime
 
     images, boxes, points = group
     path = shared_data / "weights" / "mobilefacenet_068.ckpt"
     faces = [aligned(image, row, SPHEREFACE, (112, 96)) for image, row in zip(images, points, strict=True)]
     in_torch = _embed(LazyNetwork(str(path), "cpu", _load_mobile_facenet), faces, 128)
     assert np.abs(embedder(images, boxes, points) - in_torch).max() < 1e-5
-    run = _onnxruntime(to_onnx(path))
-    sums = run((np.stack([faces[0], faces[0][:, ::-1]]).transpose(0, 3, 1, 2).astype(np.float32) - 127.5) / 128).sum(0)
+    pair = (np.stack([faces[0], faces[0][:, ::-1]]).transpose(0, 3, 1, 2).astype(np.float32) - 127.5) / 128
+    sums = with_onnxruntime(to_onnx(path))({"faces": pair}).sum(0)
     assert np.abs(sums / np.linalg.norm(sums) - in_torch[0]).max() < 1e-5
 
 

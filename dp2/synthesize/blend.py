@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dp2.synthesize.crops import Crop, continued, hole_of
 from dp2.synthesize.geometry import clipped
-from dp2.synthesize.resample import bicubic_float
+from dp2.synthesize.resample import bicubic_float, light_bicubic
 from dp2.types import Image, Patch
 
 Paste = Literal["natural", "reference"]
@@ -102,7 +102,7 @@ def _resized(painted: _Floats, size: tuple[int, int]) -> _Floats:
     if size[0] > painted.shape[0] and size[1] > painted.shape[1]:
         grown: _Floats = cv2.resize(painted, size[::-1], interpolation=cv2.INTER_CUBIC)  # nothing to filter away
         return np.clip(grown, 0, 255)
-    return np.clip(bicubic_float(painted, size), 0, 255)
+    return np.clip(light_bicubic(painted, size), 0, 255)
 
 
 def _falloff(distance: _Floats, width: float) -> _Floats:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -15,9 +15,6 @@ from dp2.synthesize.geometry import fitted_square, square
 from dp2.synthesize.resample import resize_face, resize_image
 from dp2.synthesize.surface import VertexMap, surface_condition, surface_place
 from dp2.types import Box, Image, Refusal, Region
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 _FACE_KEYPOINTS = 7  # DeepPrivacy1: nose, eyes, ears, shoulders, the first of COCO's
 _LARGEST_SURFACE = 4  # times the crop, to which surfaces from a file are resized
@@ -37,7 +34,7 @@ class Crop:
     image: Image
     keep: NDArray[np.bool_]
     box: Box
-    conditions: dict[str, Tensor] = field(default_factory=dict)
+    conditions: dict[str, NDArray[np.float32]] = field(default_factory=dict)
 
 
 class Cropper(Protocol):
@@ -121,14 +118,13 @@ class FaceCrop:
         """As in `Cropper`."""
         return resize_face(pixels, self.size, visible)
 
-    def _conditions(self, region: Region, box: Box) -> dict[str, Tensor]:
+    def _conditions(self, region: Region, box: Box) -> dict[str, NDArray[np.float32]]:
         if not self.keypoints or region.keypoints is None:
             return {}
-        import torch
-
-        points = torch.from_numpy(region.keypoints[:_FACE_KEYPOINTS, :2].astype(np.float32))
-        points = (points - torch.tensor(box[:2], dtype=torch.float32)) / (box[2] - box[0])
-        return {"keypoints": torch.cat([points.clamp(0, 1), torch.ones(_FACE_KEYPOINTS, 1)], dim=1)}
+        points = region.keypoints[:_FACE_KEYPOINTS, :2].astype(np.float32)
+        points = (points - np.array(box[:2], np.float32)) / np.float32(box[2] - box[0])
+        seen = np.ones((_FACE_KEYPOINTS, 1), np.float32)
+        return {"keypoints": np.concatenate([points.clip(0, 1), seen], axis=1)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -216,32 +212,27 @@ class BodyCrop:
                 region.surface, region.surface_box, box, self.size, self._vertices
             )
         if self.silhouette:
-            import torch
-
-            conditions["silhouette"] = torch.from_numpy(outline).float()[None]
+            conditions["silhouette"] = outline.astype(np.float32)[None]
         return Crop(image, ~body, box, conditions)
 
     def resized(self, pixels: NDArray[np.generic], visible: tuple[int, int]) -> Image:
         """As in `Cropper`."""
         return resize_image(pixels, self.size, visible)
 
-    def _conditions(self, region: Region, box: Box) -> dict[str, Tensor]:
+    def _conditions(self, region: Region, box: Box) -> dict[str, NDArray[np.float32]]:
         if not (self.keypoints or self.joint_map) or region.keypoints is None:
             return {}
-        import torch
-
-        from dp2.models.joint_map import draw_joint_map
-
-        points = torch.from_numpy(region.keypoints.astype(np.float32))
-        size = torch.tensor([box[2] - box[0], box[3] - box[1]], dtype=torch.float32)
-        places = (points[:, :2] - torch.tensor(box[:2], dtype=torch.float32)) / size
-        within = ((places >= 0) & (places <= 1)).all(dim=1)
-        seen = ((points[:, 2] >= self.visibility) & within).float()
-        keypoints = torch.cat([places, seen[:, None]], dim=1)
+        points = region.keypoints.astype(np.float32)
+        size = np.array([box[2] - box[0], box[3] - box[1]], np.float32)
+        places = (points[:, :2] - np.array(box[:2], np.float32)) / size
+        within = ((places >= 0) & (places <= 1)).all(axis=1)
+        seen = (points[:, 2] >= self.visibility) & within
+        keypoints = np.concatenate([places, seen[:, None].astype(np.float32)], axis=1)
         conditions = {"keypoints": keypoints} if self.keypoints else {}
         if self.joint_map:
-            drawing = draw_joint_map(keypoints.numpy(), *self.size)
-            conditions["joint_map"] = torch.from_numpy(drawing).float()
+            from dp2.models.joint_map import draw_joint_map
+
+            conditions["joint_map"] = draw_joint_map(keypoints, *self.size).astype(np.float32)
         return conditions
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,9 +13,11 @@ from torch import Tensor, nn
 
 from dp2.errors import EngineError
 from dp2.models.generator import Generator
+from dp2.onnx_processor import with_onnxruntime, with_openvino
 from dp2.sink.atomic import atomic_path
-from dp2.synthesize.backend import Painted, stacked, to_pixels
+from dp2.synthesize.backend import Painted
 from dp2.synthesize.crops import Crop
+from dp2.synthesize.torch_backend import stacked, to_pixels
 
 _LARGEST_BATCH = 256
 
@@ -103,7 +104,10 @@ class ExportedBackend:
         with tempfile.TemporaryDirectory(prefix="dp2-") as folder:
             path = Path(folder) / "generator.onnx"
             self._names = export_onnx(network, path)
-            self._run = RUNNERS[engine](path)
+            self._run = RUNNERS[engine](path.read_bytes())
+
+    def ready(self) -> None:
+        """As in `dp2.synthesize.backend.Backend`; it is loaded already."""
 
     @torch.inference_mode()
     def styles(self, z: NDArray[np.float32], truncation: float, centers: NDArray[np.int64] | None) -> Tensor:
@@ -116,25 +120,10 @@ class ExportedBackend:
         condition, mask, extra = stacked(crops, self.conditions)
         tensors = {"condition": condition, "mask": mask, "w": styles, **extra}
         image = self._run({name: tensors[name].contiguous().numpy() for name in self._names})
-        return to_pixels(torch.from_numpy(np.array(image)))
+        return to_pixels(torch.from_numpy(image))
 
     def free(self) -> None:
         """As in `dp2.synthesize.backend.Backend`; the engines hold no cache."""
 
 
-def _onnxruntime(path: Path) -> Any:
-    from dp2.onnx_runtime import import_onnxruntime
-
-    session = import_onnxruntime().InferenceSession(path, providers=["CPUExecutionProvider"])
-    return lambda inputs: session.run(["image"], inputs)[0]
-
-
-def _openvino(path: Path) -> Any:
-    from dp2.openvino import openvino_core
-
-    core = openvino_core()
-    compiled = core.compile_model(core.read_model(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    return lambda inputs: compiled(inputs)[compiled.output(0)]
-
-
-RUNNERS = {"onnxruntime": _onnxruntime, "openvino": _openvino}
+RUNNERS = {"onnxruntime": with_onnxruntime, "openvino": with_openvino}

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from dp2.models.generator import Generator
     from dp2.synthesize.backend import Backend
 
-ENGINES = ("torch", "onnxruntime", "openvino")
+ENGINES = ("auto", "torch", "onnxruntime", "openvino")
 
 
 @dataclass
@@ -23,11 +23,12 @@ class GeneratorSource:
     """A generator that is on this machine but not yet in memory.
 
     Args:
-        config: defines `generator` and `weights` (a name of the registry or a file), and `rename` where the published
-            names are not the network's.
+        config: defines `generator` and `weights` (a name of the registry or a file), `rename` where the published names
+            are not the network's, and `processor` where a generator can do without torch on a processor: what makes a
+            `Backend` of the checkpoint.
         device: "auto", "cpu", "cuda", …
         amp: mixed precision; None = where the machine gains.
-        engine: one of `ENGINES`.
+        engine: one of `ENGINES`; "auto" = torch, or the config's `processor` where there is no sign of a GPU.
         compile: use torch.compile.
         weights: in place of the config's: a name of the registry or a file.
 
@@ -39,7 +40,7 @@ class GeneratorSource:
     config: str
     device: str = "auto"
     amp: bool | None = None
-    engine: str = "torch"
+    engine: str = "auto"
     compile: bool = False
     weights: str | None = None
     checkpoint: Path = field(init=False)
@@ -83,12 +84,18 @@ class GeneratorSource:
         Raises:
             EngineError: the device or engine is not to be had.
         """
-        from dp2.device import pick_device
-        from dp2.synthesize.backend import TorchBackend
+        from dp2.device import may_have_gpu, pick_device
+
+        tree = load_config(self.config)
+        on_processor = self.device == "cpu" or (self.device == "auto" and not may_have_gpu())
+        if self.engine == "auto" and on_processor and not self.compile and "processor" in tree:
+            light: Backend = build(tree.processor)(self.checkpoint, amp=self.amp)
+            return light
+        from dp2.synthesize.torch_backend import TorchBackend
 
         network: Any = self.network()
         device = pick_device(self.device)
-        if self.engine == "torch":
+        if self.engine in ("auto", "torch"):
             return TorchBackend(network, device, amp=self.amp, compiled=self.compile)
         if device.type != "cpu":
             raise EngineError(f"the engine {self.engine} runs on the CPU; with device {device} use torch.")

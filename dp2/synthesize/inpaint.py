@@ -41,9 +41,10 @@ class Inpainter:
         batch_size: most crops in one call of the generator.
         amp: mixed precision; None = where the machine gains.
         device: "auto", "cpu", "cuda", …
-        engine: "torch", or "onnxruntime" / "openvino" to run an export of the generator on the CPU. Measured on AVX-512
-            neither is faster than "torch" (OpenVINO takes 1.05 to 1.2 times the processor time, ONNX Runtime more: see
-            benchmarks/README.md), so they are for machines where PyTorch is slow.
+        engine: "auto", see `dp2.synthesize.generators.GeneratorSource`; "torch"; or "onnxruntime" / "openvino" to run
+            an export of the generator on the CPU. Measured on AVX-512 with large generators neither is faster than
+            "torch" (OpenVINO takes 1.05 to 1.2 times the processor time, ONNX Runtime more: see benchmarks/README.md),
+            so they are for machines where PyTorch is slow.
         compile: use torch.compile.
         latent_index: from (seed, identity) to the index that latents are drawn from.
         judge: whether a result is fit to be shown; None = every finite one is.
@@ -66,7 +67,7 @@ class Inpainter:
         batch_size: int = 8,
         amp: bool | None = None,
         device: str = "auto",
-        engine: str = "torch",
+        engine: str = "auto",
         compile: bool = False,  # noqa: A002  the field's word
         latent_index: LatentIndex = hashed_index,
         judge: FaceJudge | None = None,
@@ -110,7 +111,11 @@ class Inpainter:
         return Reach(inside, inside)
 
     def synthesize(self, jobs: Sequence[Job], seed: int) -> list[Patch | Refusal]:
-        """As in `dp2.stages.Synthesizer`; batches of `batch_size`, halved where the generator fails."""
+        """As in `dp2.stages.Synthesizer`; batches of `batch_size`, halved where the generator fails.
+
+        Raises:
+            EngineError: the generator could not be loaded.
+        """
         answers: list[Patch | Refusal] = []
         served: list[tuple[int, Crop]] = []
         for place, job in enumerate(jobs):
@@ -118,6 +123,8 @@ class Inpainter:
             answers.append(crop if isinstance(crop, Refusal) else Refusal("not painted"))
             if isinstance(crop, Crop):
                 served.append((place, crop))
+        if served:
+            self._backend.ready()
         for start in range(0, len(served), self.batch_size):
             part = served[start : start + self.batch_size]
             indices = [self.latent_index(seed, jobs[place].region.identity) for place, _ in part]

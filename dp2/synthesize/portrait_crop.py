@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dp2.bodies import clipped, padded, whole
 from dp2.errors import UsageError
 from dp2.portraits import GROWN, LANDMARKS, MARGIN, Pose, blurred_landmarks, oval, pose, tone
 from dp2.synthesize.crops import Crop, visible
 from dp2.synthesize.geometry import iou, square
-from dp2.synthesize.resample import resize_face
+from dp2.synthesize.resample import resize_portrait
 from dp2.types import Box, Image, Refusal, Region, Steady
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-    from torch import Tensor
-
 
 _SPARE = 1.1  # box against steady box, up to which the crop of the steady one has room for both
 _SAME = 0.4  # least IoU of a box and its steady one; it is less after a leap, or as a file says
@@ -96,11 +91,11 @@ class PortraitCrop:
         # Chance by identity: on a track the landmarks are moved alike, so that the face does not tremble.
         points = (seen.keypoints[:, :2] - corner) / (box[2] - box[0])
         landmarks = blurred_landmarks(points, np.random.default_rng(region.identity % 2**63))
-        return Crop(image, ~hole, box, _conditions(landmarks, colour))
+        return Crop(image, ~hole, box, {"keypoints": landmarks, "tone": colour})
 
     def resized(self, pixels: NDArray[np.generic], visible: tuple[int, int]) -> Image:
         """As in `Cropper`."""
-        return resize_face(pixels, self.size, visible)
+        return resize_portrait(pixels, self.size, visible)
 
     def _within(self, canvas: Image, box: Box) -> NDArray[np.bool_]:
         """(h, w): which pixels of the crop lie in the frame."""
@@ -126,9 +121,3 @@ def _with_room(face: Box, own: Box) -> Box:
     reach = max(face[0] - own[0], face[1] - own[1], own[2] - face[2], own[3] - face[3])
     more = math.ceil(reach - (_SPARE - 1) / 2 * max(face[2] - face[0], face[3] - face[1]))
     return face if more <= 0 else (face[0] - more, face[1] - more, face[2] + more, face[3] + more)
-
-
-def _conditions(landmarks: NDArray[np.float32], colour: NDArray[np.float32]) -> dict[str, Tensor]:
-    import torch
-
-    return {"keypoints": torch.from_numpy(landmarks), "tone": torch.from_numpy(colour)}

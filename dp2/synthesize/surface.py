@@ -13,8 +13,6 @@ from dp2.types import Box
 from dp2.weights.store import Store
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from dp2.models.nearest_vertices import VertexIndex
 
 _EMBEDDER = "roi_heads.embedder.embedder_smpl_27554."
@@ -83,7 +81,7 @@ def surface_place(surface_box: NDArray[np.float32], box: Box, size: tuple[int, i
 
 def surface_condition(
     surface: NDArray[np.float32], surface_box: NDArray[np.float32], box: Box, size: tuple[int, int], vertices: VertexMap
-) -> Tensor:
+) -> NDArray[np.float32]:
     """What a generator is told of a surface.
 
     Args:
@@ -94,7 +92,7 @@ def surface_condition(
         vertices: the mesh that pixels are looked up in.
 
     Returns:
-        (E + 1, h, w) float32 on the CPU: the embedding of each pixel's nearest vertex, 0 off the body; last the body.
+        (E + 1, h, w) float32: the embedding of each pixel's nearest vertex, 0 off the body; last the body.
 
     Raises:
         CheckpointMismatch: the mesh's embedding has other dimensions than the surface.
@@ -116,7 +114,8 @@ def surface_condition(
     with torch.inference_mode():
         nearest = closest_vertices(placed[None, :-1], body[None], mesh)[0]
         known = embeddings[nearest].permute(2, 0, 1) * body
-        return torch.cat([known, body[None].float()]).cpu()
+        condition: NDArray[np.float32] = torch.cat([known, body[None].float()]).cpu().numpy()
+        return condition
 
 
 def _placed(surface: NDArray[np.float32], place: Box, size: tuple[int, int]) -> NDArray[np.float32]:

@@ -1,8 +1,7 @@
 """One file from one URL, resumed where a former attempt broke off.
 
-pooch serves the store for the platform's cache folder and for checksums, but its downloaders start from zero each time
-and throw away what arrived; checkpoints of hundreds of megabytes need HTTP ranges, so the transfer is written here on
-requests, the library that pooch itself uses.
+Libraries for downloads, such as pooch, start from zero each time and throw away what arrived; checkpoints of hundreds
+of megabytes need HTTP ranges, so the transfer is written here on requests.
 """
 
 from __future__ import annotations
@@ -40,11 +39,7 @@ class _BrokenOffError(Exception):
     """The connection ended before the file did; what arrived is kept."""
 
 
-def silent(_done: int, _total: int | None) -> None:
-    """For callers who do not follow the progress."""
-
-
-def download(url: str, part: Path, *, checked: bool, timeout: float, progress: Progress = silent) -> None:
+def download(url: str, part: Path, *, checked: bool, timeout: float, progress: Progress) -> None:
     """Fetch `url` into `part`, going on from the bytes that are there already.
 
     Args:

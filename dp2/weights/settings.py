@@ -58,9 +58,9 @@ class Settings:
 
 
 def _platform_cache() -> Path:
-    import pooch
+    import platformdirs
 
-    return Path(pooch.os_cache("dp2"))
+    return Path(platformdirs.user_cache_dir("dp2"))
 
 
 def _switch(name: str, text: str) -> bool:

@@ -6,13 +6,16 @@ import logging
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dp2.errors import ChecksumMismatch, DownloadError, MissingWeights, UsageError
-from dp2.weights.download import DiskFull, Progress, download, forget, silent
 from dp2.weights.missing import missing_message
 from dp2.weights.registry import Entry, find, packaged
 from dp2.weights.settings import Settings
 from dp2.weights.verify import Pins, Trust, Verified, verify
+
+if TYPE_CHECKING:
+    from dp2.weights.download import Progress
 
 _log = logging.getLogger("dp2.weights")
 _CONVERTED = ("torch", "detectron2")
@@ -78,7 +81,7 @@ class Store:
             raise self._missing(self.entry(name_or_path), None)
         return found
 
-    def get(self, name_or_path: str, progress: Progress = silent) -> Path:
+    def get(self, name_or_path: str, progress: Progress | None = None) -> Path:
         """The file, fetched first if it is absent and the network may be used.
 
         Raises:
@@ -94,7 +97,7 @@ class Store:
         except DownloadError as error:
             raise self._missing(self.entry(name_or_path), str(error)) from error
 
-    def fetch(self, name: str, progress: Progress = silent) -> Path:
+    def fetch(self, name: str, progress: Progress | None = None) -> Path:
         """Download into the cache, unless the file is on this machine already.
 
         Two processes that want the same file wait for each other, and the second finds it there.
@@ -148,7 +151,9 @@ class Store:
         own = () if mirror is None or entry.package else (f"{mirror.rstrip('/')}/{entry.file}",)
         return (*own, *entry.urls)
 
-    def _fetch(self, entry: Entry, progress: Progress) -> Path:
+    def _fetch(self, entry: Entry, progress: Progress | None) -> Path:
+        from dp2.weights.download import DiskFull  # and with it requests, which takes 0.1 s to import
+
         part = self.settings.cache / f"{entry.file}.part"
         failures: list[str] = []
         mismatch: ChecksumMismatch | None = None
@@ -167,11 +172,13 @@ class Store:
             raise ChecksumMismatch(f"{text}. Nothing was kept. {mismatch}") from mismatch
         raise DownloadError(text)
 
-    def _fetch_from(self, url: str, entry: Entry, part: Path, progress: Progress) -> Path:
+    def _fetch_from(self, url: str, entry: Entry, part: Path, progress: Progress | None) -> Path:
+        from dp2.weights.download import download, forget
+
         resumed = part.exists()
         checked = bool(entry.checksums) or self.pins.get(entry.file) is not None
         while True:
-            download(url, part, checked=checked, timeout=self.settings.timeout, progress=progress)
+            download(url, part, checked=checked, timeout=self.settings.timeout, progress=progress or _silent)
             try:
                 found = verify(entry, part, self.pins, name=entry.file)
             except ChecksumMismatch:
@@ -191,11 +198,17 @@ class Store:
 
 
 def _place(part: Path, target: Path) -> Path:
+    from dp2.weights.download import forget
+
     with part.open("rb+") as file:
         os.fsync(file.fileno())
     os.replace(part, target)
     forget(part)
     return target
+
+
+def _silent(_done: int, _total: int | None) -> None:
+    """For callers who do not follow the progress."""
 
 
 def _file_names(entry: Entry) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import hashlib
 import json
 import os
 from dataclasses import dataclass
@@ -116,10 +117,9 @@ def digest(path: Path, algorithm: str) -> str:
     Raises:
         WeightsError: it cannot be read.
     """
-    import pooch
-
     try:
-        return str(pooch.file_hash(str(path), alg=algorithm))
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, algorithm).hexdigest()
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read ({error.strerror}).") from error
 

@@ -23,7 +23,6 @@ from dp2.compose.paint import Outcome, paint
 from dp2.config import build, load_config
 from dp2.errors import CheckpointMismatch, EngineError, MissingWeights, UsageError
 from dp2.openvino import openvino_core
-from dp2.synthesize.backend import stacked, to_pixels
 from dp2.synthesize.crops import BodyCrop, Crop, FaceCrop
 from dp2.synthesize.exported import example_inputs
 from dp2.synthesize.fills import Solid
@@ -31,6 +30,7 @@ from dp2.synthesize.generators import GeneratorSource
 from dp2.synthesize.inpaint import Inpainter
 from dp2.synthesize.latents import hashed_index
 from dp2.synthesize.redact import Redaction
+from dp2.synthesize.torch_backend import stacked, to_pixels
 from dp2.types import FACE, PERSON, Job, Patch, Refusal, Region
 
 DATA = Path(__file__).resolve().parents[1] / "data"
@@ -578,6 +578,6 @@ def test_crops_may_hold_more_than_the_generator_needs() -> None:
         np.zeros((8, 8, 3), np.uint8),
         np.ones((8, 8), bool),
         (0, 0, 8, 8),
-        {"tone": torch.ones(3), "more": torch.ones(1)},
+        {"tone": np.ones(3, np.float32), "more": np.ones(1, np.float32)},
     )
     assert list(stacked([crop, crop], ("tone",))[2]) == ["tone"]
