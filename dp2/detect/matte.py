@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dp2.detect.border import up_to_border
 from dp2.detect.engine import Network
 from dp2.detect.frames import check_fraction, require_finite
 from dp2.detect.lazy_engine import LazyEngine
@@ -134,6 +135,9 @@ class SelfieMatte:
             rule = {"threshold": self.threshold, "least_share": self.least_share}
             mask = safe_mask(matte, window.inner, **rule, convex=self.convex)
             paste(masks[frame][row], mask, window)
+        for of_frame, rows in zip(masks, boxes, strict=True):
+            for one, box in zip(of_frame, rows, strict=True):
+                up_to_border(one, box)
         return masks
 
     def soft(self, image: Image) -> NDArray[np.float32]:
