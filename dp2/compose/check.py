@@ -38,7 +38,7 @@ def patch_fault(patch: Patch, region: Region, write: Box, height: int, width: in
 
 def _covers(patch: Patch, region: Region, height: int, width: int) -> bool:
     """Is the heart of the region replaced: the central half of its box, or what its mask holds of the box?"""
-    box, core = _core(region, height, width)
+    box, core, soft = _core(region, height, width)
     x0, y0, x1, y1 = box
     if not core.any():
         return True
@@ -48,17 +48,17 @@ def _covers(patch: Patch, region: Region, height: int, width: int) -> bool:
     if right > left and bottom > top:
         alpha = patch.alpha[top - patch.y : bottom - patch.y, left - patch.x : right - patch.x]
         covered[top - y0 : bottom - y0, left - x0 : right - x0] = alpha > _COVERED
-    return bool(covered[core].all())
+    return bool(covered[core].all()) or (soft > 0 and bool(covered[_eroded(core, soft)].all()))
 
 
-def _core(region: Region, height: int, width: int) -> tuple[Box, NDArray[np.bool_]]:
-    """A box inside the frame and which of its pixels must be replaced."""
+def _core(region: Region, height: int, width: int) -> tuple[Box, NDArray[np.bool_], float]:
+    """A box inside the frame, which of its pixels must be replaced, and how far into them the border may be soft."""
     x0, y0, x1, y1 = region.box.astype(np.float64).tolist()
     if region.mask is not None:
         box = _clipped(math.floor(x0), math.floor(y0), math.ceil(x1), math.ceil(y1), height, width)
         mask = region.mask[box[1] : box[3], box[0] : box[2]]
         if mask.any():
-            return box, _eroded(mask, _SOFT_EDGE * max(x1 - x0, y1 - y0))
+            return box, mask, _SOFT_EDGE * max(x1 - x0, y1 - y0)
     centre_x, centre_y = (x0 + x1) / 2, (y0 + y1) / 2
     box = _clipped(
         # Only pixels that lie wholly in the central half; of a tiny region the one pixel at its centre.
@@ -69,7 +69,7 @@ def _core(region: Region, height: int, width: int) -> tuple[Box, NDArray[np.bool
         height,
         width,
     )
-    return box, np.ones((box[3] - box[1], box[2] - box[0]), bool)
+    return box, np.ones((box[3] - box[1], box[2] - box[0]), bool), 0.0
 
 
 def _clipped(x0: int, y0: int, x1: int, y1: int, height: int, width: int) -> Box:

@@ -47,12 +47,15 @@ class Network:
         pixels: whether `Engine.run` is fed (N, H, W, 3) uint8 images in [0, 255]; otherwise (N, C, H, W) float32.
             The network itself always takes (N, C, H, W) float32; an engine may fold the conversion into its graph.
         ranges: of the inputs of its convolutions, where it can be computed in 8 bits.
+        threads: None = as the engine thinks best. A network of few operations takes with two threads nearly as long as
+            with one, so that the second is lost for what else there is to do.
     """
 
     model: bytes
     outputs: tuple[str, ...]
     pixels: bool = False
     ranges: Ranges | None = None
+    threads: int | None = None
 
 
 class Engine(Protocol):

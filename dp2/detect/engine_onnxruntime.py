@@ -38,6 +38,8 @@ class OnnxRuntimeEngine:
     def __init__(self, network: Network, provider: str) -> None:
         ort = import_onnxruntime()
         options = ort.SessionOptions()
+        if network.threads is not None:
+            options.intra_op_num_threads = network.threads
         options.log_severity_level = 3  # warnings about constants that are listed as inputs
         providers = [(provider, _OPTIONS.get(provider, {}))]
         if provider != _CPU:

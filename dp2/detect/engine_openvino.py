@@ -55,7 +55,9 @@ class OpenVinoEngine:
         if network.pixels:
             model = _with_pixel_input(ov, model)
         # OpenVINO would take bf16 or f16 by itself wherever the processor has it
-        config = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": _PRECISIONS[precision]}
+        config: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": _PRECISIONS[precision]}
+        if network.threads is not None:
+            config["INFERENCE_NUM_THREADS"] = network.threads
         compiled = core.compile_model(model, "CPU", config)
         got = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
         if got != _PRECISIONS[precision]:

@@ -175,7 +175,7 @@ def _network(data: bytes, path: Path) -> Network:
         raise UnreadableCheckpoint(f"{path}: not MediaPipe's square selfie segmentation: {shapes}.")
     try:
         # With a free axis OpenVINO takes half as long again.
-        return Network(to_onnx(graph, scale=1 / 255, batch=1), ("output0",), pixels=True)
+        return Network(to_onnx(graph, scale=1 / 255, batch=1), ("output0",), pixels=True, threads=1)
     except ValueError as error:
         raise UnreadableCheckpoint(f"{path}: cannot be converted: {error}.") from error
 
@@ -197,8 +197,8 @@ def cut(image: Image, window: Window) -> Image:
     inside = image[max(window.y, 0) : min(y1, height), max(window.x, 0) : min(x1, width)]
     border = (max(-window.y, 0), max(y1 - height, 0), max(-window.x, 0), max(x1 - width, 0))
     square = cv2.copyMakeBorder(inside, *border, cv2.BORDER_REPLICATE) if any(border) else inside
-    shrinks = window.side > SIDE
-    crop: Image = cv2.resize(square, (SIDE, SIDE), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    much = window.side >= 2 * SIDE  # below, two neighbours in each direction tell enough, in a fifth of the time
+    crop: Image = cv2.resize(square, (SIDE, SIDE), interpolation=cv2.INTER_AREA if much else cv2.INTER_LINEAR)
     return crop
 
 
@@ -279,7 +279,10 @@ def _between(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     import cv2
 
     filled = np.zeros(mask.shape, np.uint8)
-    points: Any = cv2.findNonZero(np.ascontiguousarray(mask).view(np.uint8))
+    # The first and the last of each row have the same hull as all, and are few.
+    rows = np.flatnonzero(mask.any(axis=1))
+    first, last = mask[rows].argmax(axis=1), mask.shape[1] - 1 - mask[rows, ::-1].argmax(axis=1)
+    points: Any = np.concatenate([np.stack([first, rows], 1), np.stack([last, rows], 1)]).astype(np.int32)
     cv2.fillConvexPoly(filled, cv2.convexHull(points), 1)
     return filled.view(np.bool_)
 

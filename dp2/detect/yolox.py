@@ -156,10 +156,10 @@ def letterboxed(image: Image, box: Letterbox) -> Image:
     """(H, W, 3) uint8 BGR, as YOLOX was trained, from an RGB frame."""
     import cv2
 
-    shrinks = max(box.stretch) > 1
-    resized = cv2.resize(image, box.inner, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    much = max(box.stretch) >= 2  # below, linear as the published demo: in a fifth of the time
+    resized = cv2.resize(image, box.inner, interpolation=cv2.INTER_AREA if much else cv2.INTER_LINEAR)
     canvas = np.full((box.padded[1], box.padded[0], 3), _GREY, np.uint8)
-    canvas[: box.inner[1], : box.inner[0]] = resized[:, :, ::-1]
+    canvas[: box.inner[1], : box.inner[0]] = cv2.cvtColor(resized, cv2.COLOR_RGB2BGR)
     return canvas
 
 

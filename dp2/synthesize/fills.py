@@ -134,7 +134,9 @@ class Solid:
         object.__setattr__(self, "_rgb", rgb)
 
     def fill(self, cutout: Cutout) -> Image:
-        return np.full(cutout.pixels.shape, self._rgb, np.uint8)
+        filled = np.empty(cutout.pixels.shape, np.uint8)
+        cv2.rectangle(filled, (0, 0), (filled.shape[1], filled.shape[0]), self._rgb, cv2.FILLED)
+        return filled
 
 
 @dataclass(frozen=True, kw_only=True)
