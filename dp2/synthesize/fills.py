@@ -134,8 +134,9 @@ class Solid:
         object.__setattr__(self, "_rgb", rgb)
 
     def fill(self, cutout: Cutout) -> Image:
-        filled = np.empty(cutout.pixels.shape, np.uint8)
-        cv2.rectangle(filled, (0, 0), (filled.shape[1], filled.shape[0]), self._rgb, cv2.FILLED)
+        height, width = cutout.pixels.shape[:2]
+        filled = np.empty((height, width, 3), np.uint8)
+        cv2.rectangle(filled, (0, 0), (width, height), self._rgb, cv2.FILLED)
         return filled
 
 
