@@ -23,6 +23,10 @@ from dp2.models.portrait_critics import FrozenFeatures, PortraitDiscriminator, P
 from dp2.models.portrait_unet import PortraitUnet, landmark_maps, widened
 from dp2.training.objective import Losses, Phase
 
+_CELLS = 8  # a side, in which light and contrast are compared
+_OTHER_LIGHT = 0.15  # of [-1, 1]
+_MORE_CONTRAST = 0.08
+
 
 @dataclass(frozen=True, slots=True)
 class Weights:
@@ -35,6 +39,8 @@ class Weights:
         latent: Kullback-Leibler divergence of the encoder's latents from the prior, in nats.
         adversarial: of the adversary, where it takes part.
         heads: of the scores on frozen features, as a share of the adversary's own.
+        coarse: of what random latents do to light and contrast, see `astray`, where the adversary takes part: without
+            it some of them come out garish, which a weak adversary does not mind.
         r1: gamma of the gradient penalty.
     """
 
@@ -44,6 +50,7 @@ class Weights:
     latent: float = 0.0006
     adversarial: float = 0.05
     heads: float = 0.25
+    coarse: float = 4.0
     r1: float = 0.1
 
 
@@ -125,10 +132,13 @@ class PortraitObjective:
 
     def _generator_losses(self, batch: Batch, rng: torch.Generator) -> Losses:
         seen = self._see(batch)
-        total, numbers, composed, features = self._reconstructed(seen, len(batch) // 2, rng)
+        known, weights = len(batch) // 2, self._weights
+        total, numbers, composed, features = self._reconstructed(seen, known, rng)
         scores = self._discriminator(composed, seen.hole, seen.maps, features[1:])
         fooled = self._fooled(scores, seen.hole)
-        return Losses(total + self._weights.adversarial * fooled, {**numbers, "adversarial": fooled.detach()})
+        coarse = astray(composed[known:], seen.real[known:], seen.hole[known:])
+        numbers |= {"adversarial": fooled.detach(), "coarse": coarse.detach()}
+        return Losses(total + weights.adversarial * fooled + weights.coarse * coarse, numbers)
 
     def _reconstructed(
         self, seen: _Seen, known: int, rng: torch.Generator
@@ -265,6 +275,29 @@ def within(scores: Tensor, hole: Tensor) -> Tensor:
     """() mean of (N, 1, h, w) scores over the (N, 1, H, W) hole."""
     share = F.interpolate(hole, size=scores.shape[-2:], mode="area")
     return (scores * share).sum() / share.sum().clamp(min=1e-6)
+
+
+def astray(fake: Tensor, real: Tensor, hole: Tensor) -> Tensor:
+    """() how far fakes leave the light and the contrast of what was there, beyond what another face may.
+
+    Within cells of an eighth of the side, means may differ by `_OTHER_LIGHT` and deviations be larger by
+    `_MORE_CONTRAST`.
+
+    Args:
+        fake, real: (N, 3, S, S) in [-1, 1].
+        hole: (N, 1, S, S), 1 in the hole; cells with less than a quarter of it do not count.
+    """
+    cell = fake.shape[-1] // _CELLS
+    share = F.avg_pool2d(hole, cell)
+    means, deviations = [], []
+    for picture in (fake.float(), real.float()):
+        mean = F.avg_pool2d(picture * hole, cell) / share.clamp(min=1e-3)
+        square = F.avg_pool2d(picture.square() * hole, cell) / share.clamp(min=1e-3)
+        means.append(mean)
+        deviations.append((square - mean.square()).clamp(min=1e-4).sqrt())
+    beyond = F.relu((means[0] - means[1]).abs() - _OTHER_LIGHT) + F.relu(deviations[0] - deviations[1] - _MORE_CONTRAST)
+    counted = (share >= 0.25).float()
+    return (beyond * counted).sum() / (3 * counted.sum()).clamp(min=1)
 
 
 def _noise(count: int, channels: int, rng: torch.Generator, like: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from dp2.errors import CheckpointMismatch, TrainingError
 from dp2.models.portrait_critics import FrozenFeatures, PortraitDiscriminator, PortraitEncoder
 from dp2.models.portrait_unet import PortraitUnet
 from dp2.training.portrait_parts import grown
-from dp2.training.portrait_vae import PortraitObjective, Weights, within
+from dp2.training.portrait_vae import PortraitObjective, Weights, astray, within
 from dp2.training.schedules import Stages
 
 _WIDTHS = (4, 8, 8, 8, 8)
@@ -123,6 +123,24 @@ def test_scores_count_within_the_hole():
     hole[..., 8:12] = 1
     assert within(scores, hole) == 0
     assert within(scores + 3, hole) == 3
+
+
+def test_another_face_may_look_otherwise_but_not_in_other_light_or_contrast():
+    chance = torch.Generator().manual_seed(0)
+    real = (torch.rand(2, 3, 64, 64, generator=chance) - 0.5) * 0.4
+    other = (torch.rand(2, 3, 64, 64, generator=chance) - 0.5) * 0.4
+    hole = torch.zeros(2, 1, 64, 64)
+    hole[..., 8:56, 16:48] = 1
+    assert astray(other, real, hole) == 0
+    assert astray(other + 0.3 * (1 - hole), real, hole) == 0  # nothing but the hole counts
+    assert astray(other + 0.3, real, hole) == pytest.approx(0.15, abs=0.05)
+    assert astray(other * 3, real, hole) > 0.1
+    assert astray(other * 0.1, real, hole) == 0  # smooth skin is no fault
+    flat = torch.zeros(2, 3, 64, 64, requires_grad=True)
+    astray(flat, real + 0.5, hole).backward()
+    assert flat.grad is not None
+    assert flat.grad.isfinite().all()
+    assert flat.grad.any()
 
 
 def test_a_grown_generator_begins_as_the_smaller_one(tmp_path: Path):
