@@ -101,7 +101,7 @@ def runner(network: Any, variant: str, dtype: torch.dtype, device: torch.device)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "generator.onnx"
             export_onnx(network, path)
-            run = RUNNERS[variant](path)
+            run = RUNNERS[variant](path.read_bytes())
         return lambda inputs: run({name: value.numpy() for name, value in inputs.items()})
     network = network.to(device)
     if variant == "module":

@@ -73,6 +73,8 @@ class CheckpointNodes(OnnxNodes):
             raise CheckpointMismatch(f"{self._misfit}: {name} is missing.")
         if array.shape != shape:
             raise CheckpointMismatch(f"{self._misfit}: {name} has the shape {array.shape}, not {shape}.")
+        if shape and array.dtype.kind != "f":
+            raise CheckpointMismatch(f"{self._misfit}: {name} has the type {array.dtype}, not one of fractions.")
         return array.astype(np.float64)
 
     def _serialised(
@@ -92,7 +94,7 @@ class CheckpointNodes(OnnxNodes):
         from onnx import TensorProto, helper
 
         if self._arrays:
-            raise CheckpointMismatch(f"{self._misfit}: {min(self._arrays)} is unknown.")
+            raise CheckpointMismatch(f"{self._misfit}: {min(map(str, self._arrays))} is unknown.")
         self._nodes.append(helper.make_node("Identity", [output], [name]))
         graph = helper.make_graph(
             self._nodes,

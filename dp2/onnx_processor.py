@@ -9,26 +9,36 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dp2.errors import EngineError
+from dp2.errors import EngineError, UsageError
 
 Array = NDArray[np.float32]
 Run = Callable[[Mapping[str, Array]], Array]
-"""From the graph's inputs by name to its only output; calls of several threads wait for each other."""
+"""From the graph's inputs by name to its only output; several threads may call it."""
+
+ENGINES = ("auto", "openvino", "onnxruntime")
 
 
-def on_processor(model: bytes, *, bf16: bool = False, threads: int | None = None) -> Run:
+def on_processor(model: bytes, *, engine: str = "auto", bf16: bool = False, threads: int | None = None) -> Run:
     """Load a serialised model with one output.
 
     Args:
+        engine: one of `ENGINES`.
         bf16: multiply in bfloat16 where the engine can; else in float32.
         threads: None = as the engine thinks best.
 
     Raises:
         EngineError: no engine loads it.
+        UsageError: no engine of that name.
     """
+    if engine not in ENGINES:
+        raise UsageError(f"a network runs on the processor in one of {', '.join(ENGINES)}, not {engine}.")
+    if engine == "onnxruntime":
+        return with_onnxruntime(model, threads=threads)
     try:
         return with_openvino(model, bf16=bf16, threads=threads)
     except EngineError as error:
+        if engine == "openvino":
+            raise
         try:
             return with_onnxruntime(model, threads=threads)
         except EngineError as other:

@@ -13,6 +13,7 @@ from dp2.errors import EngineError
 _TELEMETRY = "openvino_telemetry"
 _ABSENT = object()
 _importing = threading.Lock()
+_beginning = threading.Lock()
 
 
 def import_openvino() -> Any:
@@ -41,7 +42,6 @@ def import_openvino() -> Any:
                 sys.modules[_TELEMETRY] = before  # type: ignore[assignment]
 
 
-@cache
 def openvino_core() -> Any:
     """The one `openvino.Core` of this process, which is never taken down.
 
@@ -50,6 +50,15 @@ def openvino_core() -> Any:
     end of a child, would then be a segmentation fault (seen with OpenVINO 2026.4).
 
     Raises:
-        EngineError: as `import_openvino`.
+        EngineError: as `import_openvino`, or it cannot begin.
     """
-    return import_openvino().Core()
+    with _beginning:  # a cache alone lets two threads begin two
+        return _core()
+
+
+@cache
+def _core() -> Any:
+    try:
+        return import_openvino().Core()
+    except RuntimeError as error:
+        raise EngineError(f"OpenVINO cannot begin: {' '.join(str(error).split())[:300]}") from error

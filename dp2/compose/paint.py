@@ -14,7 +14,7 @@ from dp2.compose.behind import behind
 from dp2.compose.check import patch_fault
 from dp2.compose.paste import paste
 from dp2.compose.waves import painting_order, waves
-from dp2.errors import SynthesisError
+from dp2.errors import EngineError, SynthesisError
 from dp2.stages import Synthesizer
 from dp2.types import Box, Image, Job, Keep, Patch, Reach, Refusal, Region
 
@@ -183,6 +183,8 @@ def _ask(synthesizer: Synthesizer, tasks: Sequence[_Task], seed: int) -> None:
         answers = synthesizer.synthesize(jobs, seed)
         if len(answers) != len(tasks):
             raise SynthesisError(f"{len(answers)} answers for {len(tasks)} regions")
+    except EngineError:  # it is not there for anyone, so that a fallback would hide what is wrong
+        raise
     except Exception as error:
         if len(tasks) > 1:  # what else is in a batch must not decide whether a region falls back
             for task in tasks:

@@ -23,7 +23,10 @@ def up_to_border(mask: NDArray[np.bool_], box: NDArray[np.float32]) -> None:
     """
     height, width = mask.shape
     seen = mask.copy()
-    x0, y0, x1, y1 = (float(value) for value in box)
+    x0, x1 = np.clip(box[[0, 2]].astype(np.float64), 0, width).tolist()
+    y0, y1 = np.clip(box[[1, 3]].astype(np.float64), 0, height).tolist()
+    if x1 <= x0 or y1 <= y0:
+        return
     # Each view has the border as its last row.
     views = (
         (x0 <= _TOUCH, _turned_left, x1 - x0, y1 - y0),

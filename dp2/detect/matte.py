@@ -105,6 +105,8 @@ class SelfieMatte:
             "least_share": self.least_share,
             "least_side": self.least_side,
             "convex": self.convex,
+            "border": "filled",  # so that stored results from before are not taken for these
+            "resize": "linear",
             **self._engine.settings,
         }
 

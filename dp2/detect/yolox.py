@@ -89,6 +89,7 @@ class Yolox:
             "score_threshold": self.score_threshold,
             "nms_iou": self.nms_iou,
             "input_size": self.input_size,
+            "resize": "linear",  # so that stored results from before are not taken for these
             **self._engine.settings,
         }
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dp2.errors import EngineError
-from dp2.models.generator import Generator
+from dp2.models.generator import TONE, Generator
 from dp2.onnx_processor import with_onnxruntime, with_openvino
 from dp2.sink.atomic import atomic_path
 from dp2.synthesize.backend import Painted
@@ -71,8 +71,10 @@ def example_inputs(generator: Generator, batch: int) -> dict[str, Tensor]:
     """Inputs of the right shapes, in the order of the exported graph."""
     height, width = generator.resolution
     z = torch.zeros(batch, generator.z_channels)
+    of_face = 5 if TONE in generator.conditions else 7
     shapes = {
-        "keypoints": (batch, 17 if generator.resolution[0] != generator.resolution[1] else 7, 3),
+        "keypoints": (batch, 17 if generator.resolution[0] != generator.resolution[1] else of_face, 3),
+        TONE: (batch, 3),
         "joint_map": (batch, 1, height, width),
         "silhouette": (batch, 1, height, width),
         "embedding": (batch, 17, height, width),

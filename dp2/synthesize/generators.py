@@ -88,8 +88,8 @@ class GeneratorSource:
 
         tree = load_config(self.config)
         on_processor = self.device == "cpu" or (self.device == "auto" and not may_have_gpu())
-        if self.engine == "auto" and on_processor and not self.compile and "processor" in tree:
-            light: Backend = build(tree.processor)(self.checkpoint, amp=self.amp)
+        if self.engine != "torch" and on_processor and not self.compile and "processor" in tree:
+            light: Backend = build(tree.processor)(self.checkpoint, amp=self.amp, engine=self.engine)
             return light
         from dp2.synthesize.torch_backend import TorchBackend
 

@@ -28,8 +28,9 @@ class Inpainter:
     """Replaces regions by what a generator paints.
 
     Pixels in the hole never reach the generator: its condition is 0 there. What the generator cannot serve is refused,
-    so that classic redaction takes over. The generator is loaded when this is built: what is wrong with it or its
-    settings is said before anything starts, and never becomes a fallback of every region.
+    so that classic redaction takes over. The generator is read when this is built: what is wrong with it or its
+    settings is said before anything starts. An engine may make it ready meanwhile; if that fails, the first region is
+    an error. Neither ever becomes a fallback of every region.
 
     Args:
         generator: config that defines `generator` and `weights`, by path or name (e.g. "configs/fdf/stylegan.py").

@@ -18,6 +18,7 @@ from dp2.synthesize.backend import Painted
 from dp2.synthesize.crops import Crop
 from dp2.synthesize.portrait_graph import portrait_onnx
 from dp2.weights.readers import load_arrays
+from dp2.weights.tables import generator_table
 
 _Floats = NDArray[np.float32]
 
@@ -33,6 +34,7 @@ class PortraitBackend:
     Args:
         checkpoint: as training exports it.
         amp: multiply in bfloat16; None = where the processor does so in hardware.
+        engine: one of `dp2.onnx_processor.ENGINES`.
         widths, z_channels, w_channels: as of `dp2.models.portrait_unet.PortraitUnet`.
 
     Raises:
@@ -49,18 +51,19 @@ class PortraitBackend:
         *,
         widths: Sequence[int],
         amp: bool | None = None,
+        engine: str = "auto",
         z_channels: int = 64,
         w_channels: int = 192,
     ) -> None:
-        arrays = dict(load_arrays(checkpoint))
+        arrays, centers = generator_table(load_arrays(checkpoint), np.ndarray, str(checkpoint))
         side = 4 << (len(widths) - 1)
         self.resolution = (side, side)
         self.z_channels = z_channels
-        self._style = _Style(arrays, str(checkpoint), z_channels, w_channels)
+        self._style = _Style(arrays, centers, str(checkpoint), z_channels, w_channels)
         model = portrait_onnx(arrays, str(checkpoint), widths=widths, w_channels=w_channels)
         bf16 = has_bf16_units() if amp is None else amp
         beside = ThreadPoolExecutor(1, "dp2-generator")
-        self._run: Future[Run] = beside.submit(on_processor, model, bf16=bf16)
+        self._run: Future[Run] = beside.submit(on_processor, model, engine=engine, bf16=bf16)
         beside.shutdown(wait=False)
 
     def ready(self) -> None:
@@ -141,11 +144,18 @@ def _mean(grey: _Floats, window: int) -> _Floats:
 class _Style:
     """The mapping network, the average style and the centres of styles; they leave the table of arrays."""
 
-    def __init__(self, arrays: dict[str, Any], source: str, z_channels: int, w_channels: int) -> None:
+    def __init__(
+        self,
+        arrays: dict[str, NDArray[Any]],
+        centers: NDArray[Any] | None,
+        source: str,
+        z_channels: int,
+        w_channels: int,
+    ) -> None:
         def take(name: str, *shape: int) -> _Floats:
             array = arrays.pop(name, None)
-            if not isinstance(array, np.ndarray) or array.shape != shape:
-                found = "is missing" if array is None else f"has the shape {array.shape}, not {shape}"
+            if array is None or array.shape != shape or array.dtype.kind != "f":
+                found = "is missing" if array is None else f"is {array.dtype} {array.shape}, not fractions {shape}"
                 raise CheckpointMismatch(f"{source}: does not fit dp2's face generator: {name} {found}.")
             return array.astype(np.float32)
 
@@ -155,10 +165,9 @@ class _Style:
             for i, size in enumerate(sizes)
         ]
         self._average = take("w_avg", w_channels)
-        centers = arrays.pop("w_centers", None)
-        if centers is not None and (centers.ndim != 2 or centers.shape[1] != w_channels):
+        if centers is not None and centers.shape[1] != w_channels:
             raise CheckpointMismatch(f"{source}: w_centers has the shape {centers.shape}; expected (M, {w_channels}).")
-        self._centers = None if centers is None else centers.astype(np.float32)
+        self._centers = None if centers is None or not len(centers) else centers.astype(np.float32)
 
     def __call__(self, z: _Floats, truncation: float, centers: NDArray[np.int64] | None) -> _Floats:
         """(N, z_channels) to (N, w_channels)."""

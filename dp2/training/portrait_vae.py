@@ -287,7 +287,7 @@ def astray(fake: Tensor, real: Tensor, hole: Tensor) -> Tensor:
         fake, real: (N, 3, S, S) in [-1, 1].
         hole: (N, 1, S, S), 1 in the hole; cells with less than a quarter of it do not count.
     """
-    cell = fake.shape[-1] // _CELLS
+    cell = max(1, fake.shape[-1] // _CELLS)
     share = F.avg_pool2d(hole, cell)
     means, deviations = [], []
     for picture in (fake.float(), real.float()):

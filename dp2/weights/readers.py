@@ -115,16 +115,29 @@ def _is_torch(head: bytes) -> bool:
 
 def _read_safetensors(path: Path, *, arrays: bool = False) -> Mapping[str, Any]:
     from safetensors import SafetensorError
+    from safetensors.numpy import load_file as load_numpy
 
-    if arrays:
-        from safetensors.numpy import load_file
-    else:
-        from safetensors.torch import load_file
     try:
+        if arrays:
+            try:
+                return {name: _plain(array) for name, array in load_numpy(path).items()}
+            except (AttributeError, KeyError, TypeError):  # types that numpy does not know
+                return {name: _array(tensor) for name, tensor in _read_safetensors(path).items()}
+        from safetensors.torch import load_file
+
         tensors: Mapping[str, Any] = load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
         raise UnreadableCheckpoint(f"{path}: is no whole safetensors file ({error}).") from error
     return tensors
+
+
+def _plain(array: Any) -> Any:
+    """bfloat16 and the like, which ml_dtypes adds to numpy, as float32."""
+    return array.astype("float32") if array.dtype.kind == "V" else array
+
+
+def _array(tensor: Any) -> Any:
+    return (tensor.float() if tensor.is_floating_point() else tensor).numpy()
 
 
 def _tensor(value: Any, key: str, path: Path) -> Any:

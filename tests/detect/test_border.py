@@ -32,6 +32,13 @@ def test_the_second_foot_beside_the_first_one_is_masked():
     assert mask[20:50, 71:].all()
 
 
+def test_a_box_far_beyond_the_picture_counts_as_far_as_it_is_inside():
+    mask, inside = _hull(), _hull()
+    up_to_border(mask, np.array([20, 20, 60, 1e6], np.float32))
+    up_to_border(inside, np.array([20, 20, 60, HEIGHT], np.float32))
+    assert np.array_equal(mask, inside)
+
+
 def test_nothing_changes_far_from_the_border():
     mask, before = _hull(), _hull()
     up_to_border(mask, np.array([20, 20, 60, 50], np.float32))
@@ -54,5 +61,5 @@ def test_whatever_the_box_a_mask_only_grows_and_alike_at_all_four_sides(
     up_to_border(mask, box)
     assert (mask >= before).all()
     turned = np.ascontiguousarray(before[::-1, ::-1])
-    up_to_border(turned, np.array([WIDTH, HEIGHT, WIDTH, HEIGHT], np.float32) - box[[2, 3, 0, 1]])
+    up_to_border(turned, (np.array([WIDTH, HEIGHT, WIDTH, HEIGHT]) - box[[2, 3, 0, 1]]).astype(np.float32))
     assert np.array_equal(turned[::-1, ::-1], mask)

@@ -3,28 +3,29 @@
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from safetensors.torch import save_file
 
+from dp2 import onnx_processor
+from dp2.cli import main
 from dp2.errors import CheckpointMismatch, EngineError, UsageError
 from dp2.models.portrait_unet import PortraitUnet
 from dp2.onnx_processor import with_onnxruntime
 from dp2.synthesize import generators, portrait_backend
 from dp2.synthesize.crops import Crop
 from dp2.synthesize.generators import GeneratorSource
-from dp2.synthesize.inpaint import Inpainter
 from dp2.synthesize.portrait_backend import PortraitBackend
-from dp2.synthesize.portrait_crop import PortraitCrop
 from dp2.synthesize.torch_backend import TorchBackend
-from dp2.types import FACE, Job, Region
 
 WIDTHS = {64: (4, 6, 8, 8, 8), 128: (4, 4, 6, 8, 8, 8)}  # 128: a level of one modulated convolution
 SHAPE: dict[str, Any] = {"z_channels": 6, "w_channels": 10}
@@ -94,7 +95,7 @@ def test_it_sees_what_torch_sees(seed: int) -> None:
 
 def test_both_engines_paint_the_same(checkpoint: Callable[[int], Path], monkeypatch: pytest.MonkeyPatch) -> None:
     ours = PortraitBackend(checkpoint(64), widths=WIDTHS[64], amp=False, **SHAPE)
-    monkeypatch.setattr(portrait_backend, "on_processor", lambda model, bf16: with_onnxruntime(model))
+    monkeypatch.setattr(portrait_backend, "on_processor", lambda model, **_: with_onnxruntime(model))
     other = PortraitBackend(checkpoint(64), widths=WIDTHS[64], amp=False, **SHAPE)
     z = np.zeros((1, 6), np.float32)
     one, two = (made.paint([crop(64, 0)], made.styles(z, 1.0, None))[0] for made in (ours, other))
@@ -133,6 +134,8 @@ def test_centres_of_styles_are_those_of_torch(checkpoint: Callable[[int], Path],
         ("mapping.2.bias", None),
         ("w_avg", torch.zeros(11)),
         ("w_centers", torch.zeros(3, 11)),
+        ("w_centers", torch.zeros(3)),
+        ("decoder.1.0.bias", torch.zeros(6, dtype=torch.int32)),
     ],
 )
 def test_a_checkpoint_that_does_not_fit_is_refused(tmp_path: Path, name: str, value: torch.Tensor | None) -> None:
@@ -146,16 +149,50 @@ def test_a_checkpoint_that_does_not_fit_is_refused(tmp_path: Path, name: str, va
         PortraitBackend(tmp_path / "x.safetensors", widths=WIDTHS[64], **SHAPE)
 
 
-def test_an_engine_that_cannot_load_is_an_error_and_no_fallback(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(model: bytes, *, bf16: bool) -> Any:
+def test_an_engine_that_cannot_load_is_an_error_and_no_fallback(
+    astronaut: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(model: bytes, **_: Any) -> Any:
         raise EngineError("the engine is broken")
 
     monkeypatch.setattr(portrait_backend, "on_processor", broken)
-    inpainter = Inpainter(generator="configs/fdf/tiny64.py", crop=PortraitCrop(size=(64, 64)), device="cpu")
-    points = np.array([[36, 40, 1], [64, 40, 1], [50, 55, 1], [38, 70, 1], [62, 70, 1]], np.float32)
-    region = Region(FACE, np.array([20, 20, 80, 90], np.float32), 0.9, 0, keypoints=points)
-    with pytest.raises(EngineError, match="the engine is broken"):
-        inpainter.synthesize([Job(np.zeros((120, 120, 3), np.uint8), region)], 0)
+    photo, output = tmp_path / "photo.png", tmp_path / "out.png"
+    Image.fromarray(astronaut).save(photo)
+    done = CliRunner().invoke(main, ["anonymize", "-i", str(photo), "-o", str(output), "--device", "cpu"])
+    assert done.exit_code != 0
+    assert "the engine is broken" in done.output
+    assert "Traceback" not in done.output
+    assert not output.exists()
+
+
+@pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])
+def test_the_engine_can_be_named(engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnx_processor, f"with_{engine}", lambda *_, **__: lambda _: np.full((1, 3, 64, 64), 0.5))
+    named = GeneratorSource("configs/fdf/tiny64.py", device="cpu", engine=engine).load()
+    assert isinstance(named, PortraitBackend)
+    painted = named.paint([crop(64, 0)], named.styles(np.zeros((1, 64), np.float32), 1.0, None))[0]
+    assert np.allclose(painted[~crop(64, 0).keep], 0.75 * 255)
+
+
+def test_what_the_engine_leaves_undefined_is_seen(checkpoint: Callable[[int], Path]) -> None:
+    ours = PortraitBackend(checkpoint(64), widths=WIDTHS[64], **SHAPE)
+    ours._run = Future()
+    ours._run.set_result(lambda _: np.full((1, 3, 64, 64), np.inf, np.float32))
+    painted = ours.paint([crop(64, 0)], ours.styles(np.zeros((1, 6), np.float32), 1.0, None))[0]
+    assert np.isnan(painted[~crop(64, 0).keep]).all()
+
+
+def test_training_checkpoints_and_bfloat16_are_read_too(tmp_path: Path) -> None:
+    state = network(64).state_dict()
+    torch.save({"EMA_generator": state, "w_centers": torch.ones(2, 10)}, tmp_path / "x.pth")
+    save_file({name: value.bfloat16() for name, value in state.items()}, tmp_path / "y.safetensors")
+    z = np.ones((1, 6), np.float32)
+    one, other = (
+        PortraitBackend(tmp_path / name, widths=WIDTHS[64], **SHAPE).styles(z, 1.0, None)
+        for name in ("x.pth", "y.safetensors")
+    )
+    assert np.allclose(one, other, atol=0.05)
+    assert not np.array_equal(one, other)
 
 
 def test_torch_paints_where_a_gpu_may_be_or_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -181,3 +218,34 @@ def test_new_faces_need_no_torch(astronaut: np.ndarray, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "1 changed" in done.stdout + done.stderr
     assert "redaction" not in done.stdout + done.stderr
+
+
+def test_one_openvino_core_for_however_many_threads() -> None:
+    """A second one can make the next signal a segmentation fault, see `dp2.openvino.openvino_core`."""
+    program = (
+        "import threading, time\n"
+        "from dp2 import openvino as own\n"
+        "made = []\n"
+        "class Slow:\n"
+        "    @staticmethod\n"
+        "    def Core():\n"
+        "        time.sleep(0.2); made.append(1); return object()\n"
+        "own.import_openvino = lambda: Slow\n"
+        "threads = [threading.Thread(target=own.openvino_core) for _ in range(4)]\n"
+        "[thread.start() for thread in threads]; [thread.join() for thread in threads]\n"
+        "assert len(made) == 1, made\n"
+        "class Broken:\n"
+        "    @staticmethod\n"
+        "    def Core():\n"
+        "        raise RuntimeError('no\\nprocessor')\n"
+        "own.import_openvino = lambda: Broken\n"
+        "own._core.cache_clear()\n"
+        "try:\n"
+        "    own.openvino_core()\n"
+        "except own.EngineError as error:\n"
+        "    assert 'no processor' in str(error)\n"
+        "else:\n"
+        "    raise SystemExit('no error')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
