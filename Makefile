@@ -19,7 +19,7 @@ demo: $(STAMP)
 	@echo "Look at the pictures and the clip in outputs/demo/ ; the originals are in media/."
 
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

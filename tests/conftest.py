@@ -20,6 +20,9 @@ from PIL import ExifTags, Image, PngImagePlugin
 
 # Some tests import ONNX Runtime themselves; its telemetry stays off there too.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+# Processes that run tests side by side share the cores; more threads would only wait for each other.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 # The same examples in every run: CI judges the change, not the luck.
 settings.register_profile("ci", derandomize=True)
 if os.environ.get("CI"):
