@@ -63,6 +63,7 @@ class _Task:
 
     canvas: Image
     region: Region
+    place: int  # among the regions of its frame, as they came in
     synthesizer: Synthesizer | None
     write: Box = _NOWHERE
     reason: str = ""  # not empty: only the fallback can still serve it
@@ -91,7 +92,8 @@ def paint(
     """Replace regions of several frames.
 
     The result equals painting the regions of each frame one after the other (faces, other things, bodies, bodies
-    with a surface; small before large), each seeing what was painted before it and never the pixels that were there.
+    with a surface; what its synthesizer refuses first, then small before large), each seeing what was painted before it
+    and never the pixels that were there.
     Kept faces in front of a region (`Region.behind`) stay as they are.
 
     Args:
@@ -118,8 +120,8 @@ def paint(
             if task.patch is not None:
                 paste(task.canvas, behind(task.patch, task.region.behind))
     return [
-        Painted(frame[0].canvas, _in_order(own, frame)) if frame else Painted(image, ())
-        for image, own, frame in zip(images, regions, frames, strict=True)
+        Painted(frame[0].canvas, _in_order(frame)) if frame else Painted(image, ())
+        for image, frame in zip(images, frames, strict=True)
     ]
 
 
@@ -128,11 +130,13 @@ def _planned(
 ) -> list[_Task]:
     """The tasks of one frame in painting order, each with its wave."""
     canvas = np.ascontiguousarray(image).copy()
-    tasks = [_Task(canvas, regions[i], synthesizers.get(regions[i].kind)) for i in painting_order(regions)]
+    tasks = [_Task(canvas, region, place, synthesizers.get(region.kind)) for place, region in enumerate(regions)]
     reaches = [_reach(task, fallback) for task in tasks]
-    for task, wave in zip(tasks, waves(reaches), strict=True):
-        task.wave = wave
-    return tasks
+    refused = [task.synthesizer is not None and _empty(task.write) for task in tasks]
+    order = painting_order(regions, refused)
+    for place, wave in zip(order, waves([reaches[place] for place in order]), strict=True):
+        tasks[place].wave = wave
+    return [tasks[place] for place in order]
 
 
 def _reach(task: _Task, fallback: Synthesizer) -> Reach:
@@ -220,9 +224,8 @@ def _by_synthesizer(tasks: Iterable[_Task]) -> list[tuple[Synthesizer, list[_Tas
     return list(groups.values())
 
 
-def _in_order(regions: Sequence[Region], tasks: Sequence[_Task]) -> tuple[Outcome, ...]:
-    outcomes = dict(zip(painting_order(regions), (task.outcome() for task in tasks), strict=True))
-    return tuple(outcomes[i] for i in range(len(regions)))
+def _in_order(tasks: Sequence[_Task]) -> tuple[Outcome, ...]:
+    return tuple(task.outcome() for task in sorted(tasks, key=lambda task: task.place))
 
 
 def _read_only(canvas: Image) -> Image:
@@ -233,11 +236,13 @@ def _read_only(canvas: Image) -> Image:
 
 def _union(a: Box, b: Box) -> Box:
     """The smallest box around two; empty boxes add nothing."""
-    if a[0] >= a[2] or a[1] >= a[3]:
-        return b
-    if b[0] >= b[2] or b[1] >= b[3]:
-        return a
+    if _empty(a) or _empty(b):
+        return b if _empty(a) else a
     return min(a[0], b[0]), min(a[1], b[1]), max(a[2], b[2]), max(a[3], b[3])
+
+
+def _empty(box: Box) -> bool:
+    return box[0] >= box[2] or box[1] >= box[3]
 
 
 def _name(region: Region) -> str:

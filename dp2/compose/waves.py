@@ -13,12 +13,19 @@ _RANK = {FACE: 0, PERSON: 2, PERSON_SURFACE: 3}
 _OTHER = 1
 
 
-def painting_order(regions: Sequence[Region]) -> list[int]:
+def painting_order(regions: Sequence[Region], refused: Sequence[bool] | None = None) -> list[int]:
     """Indices of the regions, first painted first: faces, then vehicles and the like, bodies, bodies with a surface.
 
-    Among equals the largest comes last, as DeepPrivacy2 paints.
+    Among equals the largest comes last, as DeepPrivacy2 paints. What it leaves out, since its generator refuses it, is
+    redacted before them, so that the blur of a doubtful find lies below a new face and not across it.
+
+    Args:
+        refused: which regions will get the fallback only; None = none.
     """
-    return sorted(range(len(regions)), key=lambda i: (_RANK.get(regions[i].kind, _OTHER), regions[i].area, i))
+    served = [True] * len(regions) if refused is None else [not one for one in refused]
+    return sorted(
+        range(len(regions)), key=lambda i: (_RANK.get(regions[i].kind, _OTHER), served[i], regions[i].area, i)
+    )
 
 
 def waves(reaches: Sequence[Reach]) -> list[int]:

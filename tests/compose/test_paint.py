@@ -148,6 +148,27 @@ def test_order_is_faces_things_bodies_and_small_before_large():
         region(0, 0, 3, 3),
     ]
     assert painting_order(regions) == [5, 4, 3, 2, 1, 0]
+    refused = [False, False, False, False, True, False]
+    assert painting_order(regions, refused) == [4, 5, 3, 2, 1, 0]
+
+
+def test_what_is_redacted_for_doubt_lies_below_a_new_face():
+    """A find on somebody's collar, larger than his face, must not be blurred across the face that was painted."""
+
+    class Doubts(Spy):
+        def reach(self, region, height, width):
+            return (
+                Reach((0, 0, 0, 0), (0, 0, 0, 0))
+                if region.identity in self.refuse
+                else super().reach(region, height, width)
+            )
+
+    face, collar = region(10, 10, 30, 30, identity=0), region(8, 20, 38, 50, identity=1)
+    doubting = Doubts(refuse=frozenset({1}), margins=(0, 0, 0))
+    (both,) = paint([noise(0)], [[face, collar]], {"face": doubting}, RED, 0)
+    assert [outcome.action.name for outcome in both.outcomes] == ["CHANGED", "FALLBACK"]
+    assert not (both.image[10:30, 10:30] == (255, 0, 0)).all(axis=2).any()
+    assert covered(both.image, 31, 31, 36, 45)
 
 
 def covered(image, x0, y0, x1, y1) -> bool:
