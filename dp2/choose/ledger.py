@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from dp2.boxes import iou
 from dp2.choose.evidence import NOBODY, Distances, Limits, Piece, settle
 from dp2.choose.front import RIVAL
-from dp2.choose.overlap import iou
 from dp2.types import Detections, Frame, Image, Origin
 
 _CUT = 28.0  # mean difference of two frames' grey thumbnails, of 255, from which the scene has changed
@@ -134,7 +134,7 @@ class Ledger:
             seen = (self._time, box)
             trail = self._trails[track] = Trail(self._piece(track), seen, touching)
             return trail
-        lost = hit and (self._time - trail.seen[0] > _GAP or float(iou(box, trail.seen[1])[0, 0]) < _JUMP)
+        lost = hit and (self._time - trail.seen[0] > _GAP or iou(box, trail.seen[1])[0, 0] < _JUMP)
         if cut or lost or touching != trail.touching:
             self._break(trail)
         trail.touching = touching

@@ -10,6 +10,7 @@ from itertools import groupby
 
 import numpy as np
 
+from dp2.boxes import empty, union
 from dp2.compose.behind import behind
 from dp2.compose.check import patch_fault
 from dp2.compose.paste import paste
@@ -132,7 +133,7 @@ def _planned(
     canvas = np.ascontiguousarray(image).copy()
     tasks = [_Task(canvas, region, place, synthesizers.get(region.kind)) for place, region in enumerate(regions)]
     reaches = [_reach(task, fallback) for task in tasks]
-    refused = [task.synthesizer is not None and _empty(task.write) for task in tasks]
+    refused = [task.synthesizer is not None and empty(task.write) for task in tasks]
     order = painting_order(regions, refused)
     for place, wave in zip(order, waves([reaches[place] for place in order]), strict=True):
         tasks[place].wave = wave
@@ -155,7 +156,7 @@ def _reach(task: _Task, fallback: Synthesizer) -> Reach:
         task.refuse(_said(error))
         return spare
     task.write = reach.write
-    return Reach(_union(reach.view, spare.view), _union(reach.write, spare.write))
+    return Reach(union(reach.view, spare.view), union(reach.write, spare.write))
 
 
 def _synthesize(wave: Sequence[_Task], fallback: Synthesizer, seed: int) -> None:
@@ -232,17 +233,6 @@ def _read_only(canvas: Image) -> Image:
     view = canvas.view()
     view.flags.writeable = False
     return view
-
-
-def _union(a: Box, b: Box) -> Box:
-    """The smallest box around two; empty boxes add nothing."""
-    if _empty(a) or _empty(b):
-        return b if _empty(a) else a
-    return min(a[0], b[0]), min(a[1], b[1]), max(a[2], b[2]), max(a[3], b[3])
-
-
-def _empty(box: Box) -> bool:
-    return box[0] >= box[2] or box[1] >= box[3]
 
 
 def _name(region: Region) -> str:

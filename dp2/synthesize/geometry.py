@@ -6,9 +6,6 @@ Boxes are x0 y0 x1 y1 in pixels, half-open, and may leave the frame. Source of t
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
-
 from dp2.bodies import clipped as clipped
 from dp2.bodies import whole as whole
 from dp2.types import Box
@@ -23,15 +20,6 @@ def square(box: Box, growth: float) -> Box:
     centre_x, centre_y = x0 + (x1 - x0) // 2, y0 + (y1 - y0) // 2
     half = int(max(x1 - x0, y1 - y0) * (1 + growth) // 2)
     return centre_x - half, centre_y - half, centre_x + half, centre_y + half
-
-
-def iou(box: NDArray[np.floating], other: NDArray[np.floating]) -> float:
-    """Intersection over union of two (4,) boxes x0 y0 x1 y1; 0 where both are empty."""
-    box, other = np.asarray(box, np.float64), np.asarray(other, np.float64)
-    sides = np.minimum(box[2:], other[2:]) - np.maximum(box[:2], other[:2])
-    common = float(np.prod(np.maximum(sides, 0)))
-    areas = float(np.prod(box[2:] - box[:2]) + np.prod(other[2:] - other[:2]))
-    return common / max(areas - common, 1e-9)
 
 
 def fitted_square(box: Box, growth: float, height: int, width: int) -> Box:

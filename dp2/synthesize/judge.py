@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from dp2.boxes import iou
 from dp2.stages import Detector
 from dp2.synthesize.crops import Crop
-from dp2.synthesize.geometry import iou
 from dp2.types import FACE
 
 
@@ -49,7 +49,7 @@ class FaceJudge:
             faces = [one for one in found if one.kind == FACE]
             verdicts.append(
                 any(
-                    score >= self.threshold and iou(box, hole) >= self.overlap
+                    score >= self.threshold and iou(box, hole)[0, 0] >= self.overlap
                     for one in faces
                     for box, score in zip(one.boxes, one.scores, strict=True)
                 )

@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dp2.bodies import clipped, padded, whole
+from dp2.boxes import iou
 from dp2.errors import UsageError
 from dp2.portraits import GROWN, LANDMARKS, MARGIN, Pose, blurred_landmarks, oval, pose, tone
 from dp2.synthesize.crops import Crop, visible
-from dp2.synthesize.geometry import iou, square
+from dp2.synthesize.geometry import square
 from dp2.synthesize.resample import resize_portrait
 from dp2.types import Box, Image, Refusal, Region, Steady
 
@@ -111,7 +112,7 @@ def _steady(region: Region) -> Steady:
     """A face as its track shows it; without a track as it is, and where that is elsewhere by its score alone."""
     if region.steady is None:
         return Steady(region.box, region.score, region.keypoints)
-    if iou(region.box, region.steady.box) < _SAME:
+    if iou(region.box, region.steady.box)[0, 0] < _SAME:
         return Steady(region.box, region.steady.score, region.keypoints)
     return region.steady
 

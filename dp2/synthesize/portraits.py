@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from dp2.boxes import union
 from dp2.errors import UsageError
 from dp2.source.image import read_image
 from dp2.source.sniff import is_image
@@ -83,8 +84,8 @@ class Portraits:
     def reach(self, region: Region, height: int, width: int) -> Reach:
         """See `dp2.stages.Synthesizer`."""
         below = self.under.reach(region, height, width)
-        write = _union(below.write, self._placed(region, height, width)[1])
-        return Reach(view=_union(below.view, write), write=write)
+        write = union(below.write, self._placed(region, height, width)[1])
+        return Reach(view=union(below.view, write), write=write)
 
     def synthesize(self, jobs: Sequence[Job], seed: int) -> list[Patch | Refusal]:
         """See `dp2.stages.Synthesizer`."""
@@ -97,7 +98,7 @@ class Portraits:
         portrait = self._portraits[job.region.identity % len(self._portraits)]
         matrix, shown = self._placed(job.region, height, width)
         h, w = below.alpha.shape
-        x0, y0, x1, y1 = _union((below.x, below.y, below.x + w, below.y + h), shown)
+        x0, y0, x1, y1 = union((below.x, below.y, below.x + w, below.y + h), shown)
         pixels = job.canvas[y0:y1, x0:x1].astype(np.float32)
         alpha = np.zeros((y1 - y0, x1 - x0), np.float32)
         inner = np.s_[below.y - y0 : below.y - y0 + h, below.x - x0 : below.x - x0 + w]
@@ -216,11 +217,3 @@ def _oval(face: NDArray[np.float32], height: int, width: int) -> NDArray[np.floa
     radius = np.hypot(x[None], y[:, None])
     cover: NDArray[np.float32] = np.clip((1 - radius) * 12, 0, 1).astype(np.float32)
     return cover
-
-
-def _union(a: Box, b: Box) -> Box:
-    if a[0] >= a[2] or a[1] >= a[3]:
-        return b
-    if b[0] >= b[2] or b[1] >= b[3]:
-        return a
-    return min(a[0], b[0]), min(a[1], b[1]), max(a[2], b[2]), max(a[3], b[3])

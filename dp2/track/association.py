@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from dp2.boxes import iou
 from dp2.track.motion import Array, Motion, MotionModel, sizes, to_place
 
 Pairs = NDArray[np.int64]  # (P, 2) row of track, row of detection
@@ -111,15 +112,6 @@ class Association:
         quotient = np.abs(np.log(sizes(tracks))[:, None] - np.log(sizes(seen))[None])
         alike: Mask = quotient <= np.log(self.max_ratio)
         return alike
-
-
-def iou(first: Array | NDArray[np.float32], second: Array | NDArray[np.float32]) -> Array:
-    """(M, N) intersection over union of (M, 4) and (N, 4) boxes x0 y0 x1 y1; 0 where both are empty."""
-    a, b = np.asarray(first, np.float64)[:, None], np.asarray(second, np.float64)[None]
-    inner = np.clip(np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2]), 0, None).prod(axis=2)
-    outer = (a[..., 2:] - a[..., :2]).prod(axis=2) + (b[..., 2:] - b[..., :2]).prod(axis=2) - inner
-    share: Array = np.divide(inner, outer, out=np.zeros_like(inner), where=outer > 0)
-    return share
 
 
 def _agreeing(offset: Array, scale: Array, shifts: Array) -> Mask:

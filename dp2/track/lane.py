@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from dp2.track.association import Association, Pairs, iou
+from dp2.boxes import iou
+from dp2.track.association import Association, Pairs
 from dp2.track.filled import Hit
 from dp2.track.gaps import Moment
 from dp2.track.motion import Motion, MotionModel
