@@ -32,13 +32,6 @@ class Backend(Protocol):
     def out_of_memory(self) -> tuple[type[BaseException], ...]:
         """What `paint` raises where memory runs out."""
 
-    def ready(self) -> None:
-        """Wait until it can paint.
-
-        Raises:
-            EngineError: it could not be loaded.
-        """
-
     def styles(self, z: NDArray[np.float32], truncation: float, centers: NDArray[np.int64] | None) -> Any:
         """(N, z_channels) float32 to (N, w_channels), in a form of its own; `centers` as `center_index` in
         `dp2.models.generator.Generator.style`."""

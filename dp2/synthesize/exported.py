@@ -108,9 +108,6 @@ class ExportedBackend:
             self._names = export_onnx(network, path)
             self._run = RUNNERS[engine](path.read_bytes())
 
-    def ready(self) -> None:
-        """As in `dp2.synthesize.backend.Backend`; it is loaded already."""
-
     @torch.inference_mode()
     def styles(self, z: NDArray[np.float32], truncation: float, centers: NDArray[np.int64] | None) -> Tensor:
         """As in `dp2.synthesize.backend.Backend`."""

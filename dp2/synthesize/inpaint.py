@@ -28,9 +28,8 @@ class Inpainter:
     """Replaces regions by what a generator paints.
 
     Pixels in the hole never reach the generator: its condition is 0 there. What the generator cannot serve is refused,
-    so that classic redaction takes over. The generator is read when this is built: what is wrong with it or its
-    settings is said before anything starts. An engine may make it ready meanwhile; if that fails, the first region is
-    an error. Neither ever becomes a fallback of every region.
+    so that classic redaction takes over. The generator is loaded when this is built: what is wrong with it or its
+    settings is said before anything starts, and never becomes a fallback of every region.
 
     Args:
         generator: config that defines `generator` and `weights`, by path or name (e.g. "configs/fdf/stylegan.py").
@@ -112,11 +111,7 @@ class Inpainter:
         return Reach(inside, inside)
 
     def synthesize(self, jobs: Sequence[Job], seed: int) -> list[Patch | Refusal]:
-        """As in `dp2.stages.Synthesizer`; batches of `batch_size`, halved where the generator fails.
-
-        Raises:
-            EngineError: the generator could not be loaded.
-        """
+        """As in `dp2.stages.Synthesizer`; batches of `batch_size`, halved where the generator fails."""
         answers: list[Patch | Refusal] = []
         served: list[tuple[int, Crop]] = []
         for place, job in enumerate(jobs):
@@ -124,8 +119,6 @@ class Inpainter:
             answers.append(crop if isinstance(crop, Refusal) else Refusal("not painted"))
             if isinstance(crop, Crop):
                 served.append((place, crop))
-        if served:
-            self._backend.ready()
         for start in range(0, len(served), self.batch_size):
             part = served[start : start + self.batch_size]
             indices = [self.latent_index(seed, jobs[place].region.identity) for place, _ in part]

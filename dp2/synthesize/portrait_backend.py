@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,7 @@ _REACH = 3  # pixels: of the filters that tell sharpness
 
 
 class PortraitBackend:
-    """A `Backend`. Its checkpoint is read and checked now; the engine makes it ready in a thread of its own.
+    """A `Backend`.
 
     Args:
         checkpoint: as training exports it.
@@ -40,6 +39,7 @@ class PortraitBackend:
     Raises:
         MissingWeights, UnsafeCheckpoint, UnreadableCheckpoint: as `dp2.weights.readers.load_arrays`.
         CheckpointMismatch: it is another network's.
+        EngineError: no engine loads it.
     """
 
     conditions = ("keypoints", "tone")
@@ -62,13 +62,7 @@ class PortraitBackend:
         self._style = _Style(arrays, centers, str(checkpoint), z_channels, w_channels)
         model = portrait_onnx(arrays, str(checkpoint), widths=widths, w_channels=w_channels)
         bf16 = has_bf16_units() if amp is None else amp
-        beside = ThreadPoolExecutor(1, "dp2-generator")
-        self._run: Future[Run] = beside.submit(on_processor, model, engine=engine, bf16=bf16)
-        beside.shutdown(wait=False)
-
-    def ready(self) -> None:
-        """As in `Backend`."""
-        self._run.result()
+        self._run: Run = on_processor(model, engine=engine, bf16=bf16)
 
     def styles(self, z: _Floats, truncation: float, centers: NDArray[np.int64] | None) -> _Floats:
         """As in `Backend`."""
@@ -76,8 +70,7 @@ class PortraitBackend:
 
     def paint(self, crops: Sequence[Crop], styles: _Floats) -> Painted:
         """As in `Backend`. One after the other: each result is the same in every batch."""
-        run = self._run.result()
-        return [_painted(run, crop, style) for crop, style in zip(crops, styles, strict=True)]
+        return [_painted(self._run, crop, style) for crop, style in zip(crops, styles, strict=True)]
 
     def free(self) -> None:
         """As in `Backend`; the engine holds no cache."""

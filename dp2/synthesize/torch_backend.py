@@ -34,9 +34,6 @@ class TorchBackend:
         self.resolution, self.conditions = network.resolution, network.conditions
         self.out_of_memory: tuple[type[BaseException], ...] = (torch.OutOfMemoryError, MemoryError)
 
-    def ready(self) -> None:
-        """As in `Backend`; it is loaded already."""
-
     @torch.inference_mode()
     def styles(self, z: NDArray[np.float32], truncation: float, centers: NDArray[np.int64] | None) -> Tensor:
         """As in `Backend`."""
