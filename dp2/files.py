@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
 from dp2.anonymizer import Anonymizer, Detect, FrameDetections
-from dp2.detect.formats import GivenFile, SavedFile
+from dp2.detect.formats import GivenFile, SavedFile, check_kinds
 from dp2.detect.sealed import open_sealed, seal
 from dp2.detect.stored import DetectionWriter, cache_folder, cache_key
 from dp2.errors import UnreadableMedia
@@ -240,6 +240,7 @@ def _detect(anonymizer: Anonymizer, source: Path, options: Options) -> Iterator[
     """Where detections come from: a file, the cache, or the detector (whose answers then go into the cache)."""
     kinds = anonymizer.detector.kinds
     if options.detections is not None:
+        check_kinds(options.detections, kinds)
         yield _stored(options.detections, options.detections.resolve(source), kinds)
         return
     if not options.cache:

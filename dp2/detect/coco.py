@@ -37,6 +37,7 @@ class CocoDetections:
             kinds = {_id(row, "id"): kind_of(str(row["name"])) for row in content["categories"]}
             self._images: dict[tuple[str, int], Mapping[str, Any]] = {}
             self._rows: dict[int, list[tuple[str, Mapping[str, Any]]]] = {}
+            self.kinds: set[str] = set()  # of what the file holds
             for image in content["images"]:
                 self._add_image(image)
             for row in content["annotations"]:
@@ -44,6 +45,7 @@ class CocoDetections:
                 rows = self._rows[_id(row, "image_id")]
                 if kind is not None:
                     rows.append((kind, row))
+                    self.kinds.add(kind)
         except KeyError as error:
             raise DetectionFileError(f"{path}: no COCO file, or a row of it refers to nothing: {error}.") from error
         except (ValueError, TypeError, AttributeError) as error:

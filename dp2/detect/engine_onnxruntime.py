@@ -84,7 +84,8 @@ def load(network: Network, device: str, precision: str) -> OnnxRuntimeEngine:  #
         return _load_on(_CPU, network)
     provider = _PROVIDERS.get(device, device)
     if provider not in available:
-        raise EngineError(f"the installed ONNX Runtime has no {provider}; it has {', '.join(available)}")
+        there = ", ".join(available)
+        raise EngineError(f"the installed ONNX Runtime has no {provider}; it has {there}; use --device cpu.")
     return _load_on(provider, network)
 
 

@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
 from dp2.detect.coco import CocoDetections, CocoWriter
 from dp2.detect.stored import SCHEMA, DetectionWriter, StoredDetections
 from dp2.errors import DetectionFileError
+from dp2.types import FACE, PERSON, PERSON_SURFACE
 
 GivenFile = StoredDetections | CocoDetections
 SavedFile = DetectionWriter | CocoWriter
+
+
+def check_kinds(file: GivenFile, kinds: Sequence[str]) -> None:
+    """Refuse a file of faces for an anonymizer of bodies: all but the faces would stay visible, and nobody be told.
+
+    Args:
+        kinds: that the anonymizer covers.
+
+    Raises:
+        DetectionFileError: the file holds none of them, and nothing that covers them.
+    """
+    covering = {*kinds, PERSON, PERSON_SURFACE}
+    if file.kinds and FACE not in kinds and not file.kinds & covering:
+        raise DetectionFileError(
+            f"{file.path}: holds {', '.join(sorted(file.kinds))}, but what is to be covered is {', '.join(kinds)}; "
+            "take a file that this anonymizer saved (--save-detections), or an anonymizer of faces."
+        )
 
 
 def open_detections(path: Path) -> GivenFile:

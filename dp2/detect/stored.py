@@ -57,6 +57,7 @@ class StoredDetections:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lines: dict[tuple[str, int], int] = {}
+        self.kinds: set[str] = set()  # of what the file holds
         try:
             self._file = path.open("rb")
         except OSError as error:
@@ -111,7 +112,9 @@ class StoredDetections:
                     self._check_schema(record["schema"])
                     continue
                 key = str(record["media"]), _whole_number(record["frame"])
-                record["detections"]  # a line without them is not taken for nobody there
+                rows = record["detections"]  # a line without them is not taken for nobody there
+                if isinstance(rows, list):  # what is malformed is named with its frame, when that comes
+                    self.kinds.update(str(row["kind"]) for row in rows if isinstance(row, dict) and "kind" in row)
             except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
                 raise DetectionFileError(
                     f'{self.path}, line {number}: not a frame line ({{"media", "frame", "detections"}}).'

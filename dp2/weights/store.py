@@ -170,7 +170,7 @@ class Store:
         text = f"{entry.name}: cannot be fetched. " + "; ".join(failures)
         if mismatch is not None:
             raise ChecksumMismatch(f"{text}. Nothing was kept. {mismatch}") from mismatch
-        raise DownloadError(text)
+        raise DownloadError(f"{text}. Fetched elsewhere, it belongs where this says: dp2 weights path {entry.name}")
 
     def _fetch_from(self, url: str, entry: Entry, part: Path, progress: Progress | None) -> Path:
         from dp2.weights.download import download, forget

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from dp2.detect.formats import check_kinds, open_detections
 from dp2.detect.records import decode_mask, encode_mask, from_records, to_records
 from dp2.detect.stored import DetectionWriter, StoredDetections, cache_key
 from dp2.errors import DetectionFileError
@@ -149,3 +150,20 @@ def test_cache_key_follows_content_and_settings(tmp_path: Path) -> None:
     assert first != cache_key(file, {"detector": {"score_threshold": 0.3}})
     file.write_bytes(b"2")
     assert first != cache_key(file, {"detector": {"score_threshold": 0.2}})
+
+
+def test_a_file_of_faces_is_refused_for_bodies(tmp_path):
+    path = tmp_path / "faces.jsonl"
+    path.write_text(json.dumps({"media": "p.jpg", "frame": 0, "detections": [{"kind": "face", "box": [1, 2, 3, 4]}]}))
+    file = open_detections(path)
+    with pytest.raises(
+        DetectionFileError, match=r"holds face, but what is to be covered is person; .*--save-detections"
+    ):
+        check_kinds(file, ["person"])
+    check_kinds(file, ["person", "face"])
+    check_kinds(file, ["face"])
+    path.write_text(json.dumps({"media": "p.jpg", "frame": 0, "detections": [{"kind": "person", "box": [1, 2, 3, 4]}]}))
+    for kinds in (["face"], ["person"], ["person_surface", "vehicle"]):  # whole people hide their faces too
+        check_kinds(open_detections(path), kinds)
+    path.write_text(json.dumps({"media": "p.jpg", "frame": 0, "detections": []}))
+    check_kinds(open_detections(path), ["person"])
