@@ -29,7 +29,8 @@ sys.path.insert(0, str(ROOT))
 
 from dp2.config import build, load_config  # noqa: E402
 from dp2.device import has_bf16_units  # noqa: E402
-from dp2.synthesize.exported import RUNNERS, example_inputs, export_onnx  # noqa: E402
+from dp2.onnx_processor import ENGINES, on_processor  # noqa: E402
+from dp2.synthesize.exported import example_inputs, export_onnx  # noqa: E402
 
 GENERATORS = {
     "face 256x256": "configs/fdf/stylegan.py",
@@ -97,11 +98,11 @@ def operations(network: Any) -> int:
 
 def runner(network: Any, variant: str, dtype: torch.dtype, device: torch.device) -> Callable[[Inputs], Any]:
     """What paints a batch."""
-    if variant in RUNNERS:
+    if variant in ENGINES:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "generator.onnx"
             export_onnx(network, path)
-            run = RUNNERS[variant](path.read_bytes())
+            run = on_processor(path.read_bytes(), engine=variant)
         return lambda inputs: run({name: value.numpy() for name, value in inputs.items()})
     network = network.to(device)
     if variant == "module":
@@ -180,7 +181,7 @@ def wanted(options: argparse.Namespace) -> list[tuple[str, str]]:
     variants = options.variants or [name for name in VARIANTS if name != "compiled"]
     pairs = []
     for name in variants:
-        if name in RUNNERS:
+        if name in ENGINES:
             pairs += [] if on_gpu else [(name, "fp32")]
         else:
             pairs += [(name, kind) for kind in TYPES if kind == "fp32" or native]

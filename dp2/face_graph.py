@@ -7,7 +7,7 @@ inference engine's. The network is that of `dp2.models.mobile_facenet`, batch no
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +18,8 @@ from dp2.onnx_nodes import CheckpointNodes
 from dp2.onnx_processor import Run, on_processor
 from dp2.types import Image
 from dp2.weights.readers import load_arrays
+from dp2.weights.tables import CheckpointArrays, network_table
 
-_TABLES = ("net_state_dict", "state_dict", "model")
 _EPSILON = 1e-5  # of torch's BatchNorm2d
 _SIZE = (112, 96)
 _STAGES = ((2, 64, 5, 2), (4, 128, 1, 2), (2, 128, 6, 1), (4, 128, 1, 2), (2, 128, 2, 1))
@@ -82,9 +82,8 @@ def to_onnx(path: Path) -> bytes:
     Raises:
         WeightsError: it is missing, unsafe, damaged, or another network's.
     """
-    content = load_arrays(path)
-    table = next((content[name] for name in _TABLES if isinstance(content.get(name), Mapping)), content)
-    return _Graph(table, str(path), "MobileFaceNet").model()
+    arrays = network_table(load_arrays(path), np.ndarray, str(path))
+    return _Graph(CheckpointArrays(arrays, str(path), "MobileFaceNet")).model()
 
 
 class _Graph(CheckpointNodes):
@@ -134,16 +133,16 @@ class _Graph(CheckpointNodes):
         """A convolution and the batch normalisation behind it, as one."""
         conv, norm = names
         count = (shape[0],)
-        kernel = self._take(f"{conv}.weight", shape)
+        kernel = self._arrays.take(f"{conv}.weight", shape)
         scale, shift, mean, variance = (
-            self._take(f"{norm}.{what}", count) for what in ("weight", "bias", "running_mean", "running_var")
+            self._arrays.take(f"{norm}.{what}", count) for what in ("weight", "bias", "running_mean", "running_var")
         )
-        self._take(f"{norm}.num_batches_tracked", ())
+        self._arrays.take(f"{norm}.num_batches_tracked", ())
         factor = scale / np.sqrt(variance + _EPSILON)
         inputs = [source, self._constant(kernel * factor[:, None, None, None]), self._constant(shift - mean * factor)]
         pads = [shape[2] // 2, shape[3] // 2] * 2 if shape[2] == shape[3] else [0] * 4
         return self._add("Conv", inputs, group=groups, strides=[stride] * 2, pads=pads)
 
     def _activated(self, name: str, source: str, channels: int) -> str:
-        slope = self._take(f"{name}.weight", (channels,))
+        slope = self._arrays.take(f"{name}.weight", (channels,))
         return self._add("PRelu", [source, self._constant(slope[:, None, None])])

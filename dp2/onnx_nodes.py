@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dp2.errors import CheckpointMismatch
+from dp2.weights.tables import CheckpointArrays
 
 if TYPE_CHECKING:
     import onnx
@@ -49,33 +49,11 @@ class OnnxNodes:
 
 
 class CheckpointNodes(OnnxNodes):
-    """A graph made from a checkpoint, every array of which has to find its place.
+    """A graph made from a checkpoint, every array of which has to find its place."""
 
-    Args:
-        arrays: name → array.
-        source: the file, for errors.
-        network: its name, for errors.
-    """
-
-    def __init__(self, arrays: Mapping[str, Any], source: str, network: str) -> None:
+    def __init__(self, arrays: CheckpointArrays) -> None:
         super().__init__()
-        self._arrays = dict(arrays)
-        self._misfit = f"{source}: does not fit {network}"
-
-    def _take(self, name: str, shape: tuple[int, ...]) -> NDArray[np.float64]:
-        """An array that no other place takes.
-
-        Raises:
-            CheckpointMismatch: it is missing, or has another shape.
-        """
-        array = self._arrays.pop(name, None)
-        if not isinstance(array, np.ndarray):
-            raise CheckpointMismatch(f"{self._misfit}: {name} is missing.")
-        if array.shape != shape:
-            raise CheckpointMismatch(f"{self._misfit}: {name} has the shape {array.shape}, not {shape}.")
-        if shape and array.dtype.kind != "f":
-            raise CheckpointMismatch(f"{self._misfit}: {name} has the type {array.dtype}, not one of fractions.")
-        return array.astype(np.float64)
+        self._arrays = arrays
 
     def _serialised(
         self, inputs: Mapping[str, tuple[int, ...]], output: str, shape: tuple[int, ...], name: str
@@ -93,8 +71,7 @@ class CheckpointNodes(OnnxNodes):
         """
         from onnx import TensorProto, helper
 
-        if self._arrays:
-            raise CheckpointMismatch(f"{self._misfit}: {min(map(str, self._arrays))} is unknown.")
+        self._arrays.check_taken()
         self._nodes.append(helper.make_node("Identity", [output], [name]))
         graph = helper.make_graph(
             self._nodes,

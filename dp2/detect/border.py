@@ -22,7 +22,6 @@ def up_to_border(mask: NDArray[np.bool_], box: NDArray[np.float32]) -> None:
         box: (4,) x0 y0 x1 y1 in pixels.
     """
     height, width = mask.shape
-    seen = mask.copy()
     x0, x1 = np.clip(box[[0, 2]].astype(np.float64), 0, width).tolist()
     y0, y1 = np.clip(box[[1, 3]].astype(np.float64), 0, height).tolist()
     if x1 <= x0 or y1 <= y0:
@@ -34,11 +33,14 @@ def up_to_border(mask: NDArray[np.bool_], box: NDArray[np.float32]) -> None:
         (x1 >= width - _TOUCH, np.transpose, x1 - x0, y1 - y0),
         (y1 >= height - _TOUCH, np.asarray, y1 - y0, x1 - x0),
     )
-    for touches, view, deep, along in views:
-        if touches:
-            depth = max(1, round(_DEPTH * deep))
-            band: NDArray[np.bool_] = view(mask)[-depth:]
-            band |= _filled(view(seen)[-depth:], round(_SPREAD * along))
+    bands = [
+        (view(mask)[-max(1, round(_DEPTH * deep)) :], round(_SPREAD * along))
+        for touches, view, deep, along in views
+        if touches
+    ]
+    filled = [_filled(band, spread) for band, spread in bands]  # all before any: at a corner two meet
+    for (band, _), more in zip(bands, filled, strict=True):
+        band |= more
 
 
 def _turned_left(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from dp2.errors import EngineError
 from dp2.models.generator import TONE, Generator
-from dp2.onnx_processor import with_onnxruntime, with_openvino
+from dp2.onnx_processor import on_processor
 from dp2.sink.atomic import atomic_path
 from dp2.synthesize.backend import Painted
 from dp2.synthesize.crops import Crop
@@ -106,7 +106,7 @@ class ExportedBackend:
         with tempfile.TemporaryDirectory(prefix="dp2-") as folder:
             path = Path(folder) / "generator.onnx"
             self._names = export_onnx(network, path)
-            self._run = RUNNERS[engine](path.read_bytes())
+            self._run = on_processor(path.read_bytes(), engine=engine)
 
     @torch.inference_mode()
     def styles(self, z: NDArray[np.float32], truncation: float, centers: NDArray[np.int64] | None) -> Tensor:
@@ -123,6 +123,3 @@ class ExportedBackend:
 
     def free(self) -> None:
         """As in `dp2.synthesize.backend.Backend`; the engines hold no cache."""
-
-
-RUNNERS = {"onnxruntime": with_onnxruntime, "openvino": with_openvino}

@@ -12,6 +12,8 @@ from dp2.weights.registry import entries
 from dp2.weights.store import Store
 
 if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
     from dp2.models.generator import Generator
     from dp2.synthesize.backend import Backend
 
@@ -44,12 +46,13 @@ class GeneratorSource:
     compile: bool = False
     weights: str | None = None
     checkpoint: Path = field(init=False)
+    _tree: DictConfig = field(init=False, repr=False)
     _leftovers: tuple[str, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.engine not in ENGINES:
             raise UsageError(f"a generator's engine is one of {', '.join(ENGINES)}, not {self.engine}.")
-        tree = load_config(self.config)
+        self._tree = tree = load_config(self.config)
         if "generator" not in tree or (self.weights is None and "weights" not in tree):
             raise ConfigError(f"{self.config} defines no `generator` with `weights`.")
         name = str(tree.weights if self.weights is None else self.weights)
@@ -66,7 +69,7 @@ class GeneratorSource:
 
         from dp2.weights.loading import generator_state, load_checkpoint, load_strict
 
-        tree = load_config(self.config)
+        tree = self._tree
         network: Any = build(tree.generator)
         source = str(self.checkpoint)
         state, centers = generator_state(load_checkpoint(self.checkpoint), source)
@@ -86,7 +89,7 @@ class GeneratorSource:
         """
         from dp2.device import may_have_gpu, pick_device
 
-        tree = load_config(self.config)
+        tree = self._tree
         on_processor = self.device == "cpu" or (self.device == "auto" and not may_have_gpu())
         if self.engine != "torch" and on_processor and not self.compile and "processor" in tree:
             light: Backend = build(tree.processor)(self.checkpoint, amp=self.amp, engine=self.engine)

@@ -17,7 +17,7 @@ from dp2.synthesize.backend import Painted
 from dp2.synthesize.crops import Crop
 from dp2.synthesize.portrait_graph import portrait_onnx
 from dp2.weights.readers import load_arrays
-from dp2.weights.tables import generator_table
+from dp2.weights.tables import CheckpointArrays, generator_table
 
 _Floats = NDArray[np.float32]
 
@@ -55,12 +55,17 @@ class PortraitBackend:
         z_channels: int = 64,
         w_channels: int = 192,
     ) -> None:
-        arrays, centers = generator_table(load_arrays(checkpoint), np.ndarray, str(checkpoint))
+        table, centers = generator_table(load_arrays(checkpoint), np.ndarray, str(checkpoint))
+        if centers is not None and centers.shape[1] != w_channels:
+            raise CheckpointMismatch(
+                f"{checkpoint}: w_centers has the shape {centers.shape}; expected (M, {w_channels})."
+            )
+        arrays = CheckpointArrays(table, str(checkpoint), "dp2's face generator")
         side = 4 << (len(widths) - 1)
         self.resolution = (side, side)
         self.z_channels = z_channels
-        self._style = _Style(arrays, centers, str(checkpoint), z_channels, w_channels)
-        model = portrait_onnx(arrays, str(checkpoint), widths=widths, w_channels=w_channels)
+        self._style = _Style(arrays, centers, z_channels, w_channels)
+        model = portrait_onnx(arrays, widths=widths, w_channels=w_channels)
         bf16 = has_bf16_units() if amp is None else amp
         self._run: Run = on_processor(model, engine=engine, bf16=bf16)
 
@@ -135,22 +140,13 @@ def _mean(grey: _Floats, window: int) -> _Floats:
 
 
 class _Style:
-    """The mapping network, the average style and the centres of styles; they leave the table of arrays."""
+    """The mapping network, the average style and the centres of styles; they take their arrays."""
 
     def __init__(
-        self,
-        arrays: dict[str, NDArray[Any]],
-        centers: NDArray[Any] | None,
-        source: str,
-        z_channels: int,
-        w_channels: int,
+        self, arrays: CheckpointArrays, centers: NDArray[Any] | None, z_channels: int, w_channels: int
     ) -> None:
         def take(name: str, *shape: int) -> _Floats:
-            array = arrays.pop(name, None)
-            if array is None or array.shape != shape or array.dtype.kind != "f":
-                found = "is missing" if array is None else f"is {array.dtype} {array.shape}, not fractions {shape}"
-                raise CheckpointMismatch(f"{source}: does not fit dp2's face generator: {name} {found}.")
-            return array.astype(np.float32)
+            return arrays.take(name, shape).astype(np.float32)
 
         sizes = (z_channels, w_channels, w_channels)
         self._layers = [
@@ -158,8 +154,6 @@ class _Style:
             for i, size in enumerate(sizes)
         ]
         self._average = take("w_avg", w_channels)
-        if centers is not None and centers.shape[1] != w_channels:
-            raise CheckpointMismatch(f"{source}: w_centers has the shape {centers.shape}; expected (M, {w_channels}).")
         self._centers = None if centers is None or not len(centers) else centers.astype(np.float32)
 
     def __call__(self, z: _Floats, truncation: float, centers: NDArray[np.int64] | None) -> _Floats:

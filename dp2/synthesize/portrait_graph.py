@@ -5,13 +5,13 @@ The network is that of `dp2.models.portrait_unet`, whose docstrings say where it
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from math import sqrt
-from typing import Any
 
 import numpy as np
 
 from dp2.onnx_nodes import CheckpointNodes
+from dp2.weights.tables import CheckpointArrays
 
 _SLOPE = 0.2
 _COARSEST = 4  # pixels
@@ -19,18 +19,17 @@ _LARGE = 128  # pixels: at levels of this side and above there is one modulated 
 _SEEN = 8  # channels: the picture with its tone in the hole, the hole, three maps of landmarks, sharpness
 
 
-def portrait_onnx(arrays: Mapping[str, Any], source: str, *, widths: Sequence[int], w_channels: int) -> bytes:
+def portrait_onnx(arrays: CheckpointArrays, *, widths: Sequence[int], w_channels: int) -> bytes:
     """A serialised model: "seen" (1, 8, S, S) and "w" (1, w_channels) to "image" (1, 3, S, S) in [-1, 1].
 
     Args:
-        arrays: name → array, without the mapping network's and the average style.
-        source: the file, for errors.
+        arrays: of the checkpoint, without the mapping network's and the average style.
         widths, w_channels: as of `dp2.models.portrait_unet.PortraitUnet`.
 
     Raises:
         CheckpointMismatch: they are not that network's.
     """
-    return _Graph(arrays, source, "dp2's face generator").model(tuple(widths), w_channels)
+    return _Graph(arrays).model(tuple(widths), w_channels)
 
 
 class _Graph(CheckpointNodes):
@@ -80,7 +79,7 @@ class _Graph(CheckpointNodes):
         return features
 
     def _modulated(self, name: str, x: str, style: str, width: int, style_width: int) -> str:
-        weight = self._take(f"{name}.weight", (width, width, 3, 3))
+        weight = self._arrays.take(f"{name}.weight", (width, width, 3, 3))
         scale = self._linear(f"{name}.affine", style, style_width, width)
         energy = self._constant(np.square(weight).sum((2, 3)).T)
         norm = self._add("MatMul", [self._add("Mul", [scale, scale]), energy])
@@ -89,16 +88,19 @@ class _Graph(CheckpointNodes):
         x = self._add("Mul", [x, self._shaped(scale, (1, width, 1, 1))])
         x = self._add("Conv", [x, self._constant(weight)], pads=[1] * 4)
         x = self._add("Mul", [x, self._shaped(norm, (1, width, 1, 1))])
-        bias = self._take(f"{name}.bias", (width,))
+        bias = self._arrays.take(f"{name}.bias", (width,))
         return self._act(self._add("Add", [x, self._constant(bias[None, :, None, None])]))
 
     def _convolved(self, name: str, x: str, shape: tuple[int, int, int, int], *, stride: int = 1) -> str:
-        kernel, bias = self._take(f"{name}.weight", shape), self._take(f"{name}.bias", shape[:1])
+        kernel, bias = self._arrays.take(f"{name}.weight", shape), self._arrays.take(f"{name}.bias", shape[:1])
         inputs = [x, self._constant(kernel), self._constant(bias)]
         return self._add("Conv", inputs, strides=[stride] * 2, pads=[shape[2] // 2] * 4)
 
     def _linear(self, name: str, x: str, size: int, out_size: int) -> str:
-        weight, bias = self._take(f"{name}.weight", (out_size, size)), self._take(f"{name}.bias", (out_size,))
+        weight, bias = (
+            self._arrays.take(f"{name}.weight", (out_size, size)),
+            self._arrays.take(f"{name}.bias", (out_size,)),
+        )
         return self._add("Gemm", [x, self._constant(weight), self._constant(bias)], transB=1)
 
     def _halved(self, one: str, other: str) -> str:

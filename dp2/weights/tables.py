@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from dp2.errors import CheckpointMismatch
 
 T = TypeVar("T")
@@ -54,6 +57,40 @@ def network_table(checkpoint: Mapping[str, Any], kind: type[T], source: str = "t
         if isinstance(checkpoint.get(name), Mapping):
             return _only(checkpoint[name], kind, source)
     return _only(checkpoint, kind, source)
+
+
+class CheckpointArrays:
+    """Arrays of a checkpoint, each of which has to find its place in a network.
+
+    Args:
+        arrays: name → array.
+        source: the file, for errors.
+        network: its name, for errors.
+    """
+
+    def __init__(self, arrays: Mapping[str, NDArray[Any]], source: str, network: str) -> None:
+        self._arrays = dict(arrays)
+        self._misfit = f"{source}: does not fit {network}"
+
+    def take(self, name: str, shape: tuple[int, ...]) -> NDArray[np.float64]:
+        """An array that no other place takes.
+
+        Raises:
+            CheckpointMismatch: it is missing, has another shape, or holds no fractions.
+        """
+        array = self._arrays.pop(name, None)
+        if array is None:
+            raise CheckpointMismatch(f"{self._misfit}: {name} is missing.")
+        if array.shape != shape:
+            raise CheckpointMismatch(f"{self._misfit}: {name} has the shape {array.shape}, not {shape}.")
+        if shape and array.dtype.kind != "f":
+            raise CheckpointMismatch(f"{self._misfit}: {name} has the type {array.dtype}, not one of fractions.")
+        return array.astype(np.float64)
+
+    def check_taken(self) -> None:
+        """Raise `CheckpointMismatch` where an array found no place."""
+        if self._arrays:
+            raise CheckpointMismatch(f"{self._misfit}: {min(self._arrays)} is unknown.")
 
 
 def _unnest(mapping: Any) -> Any:
