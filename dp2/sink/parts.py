@@ -13,7 +13,7 @@ import secrets
 import stat
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _PART = re.compile(r"\..*\.[0-9a-f]{12}\.part(\.[^.]*)?", re.DOTALL)
@@ -68,25 +68,42 @@ def remove_part(part: Path) -> bool:
     Returns:
         whether it is gone.
     """
+    if sys.platform == "win32":
+        with suppress(PermissionError):  # of what is open
+            part.unlink(missing_ok=True)
+        return not part.exists()
+    with _held(part) as held:
+        if held:
+            with suppress(OSError):
+                part.unlink()
+    return not os.path.lexists(part)
+
+
+def is_abandoned(part: Path) -> bool:
+    """Whether nobody writes to an unfinished file any more; False where that cannot be known."""
+    if sys.platform == "win32":
+        try:
+            part.rename(part)  # refused for what is open
+        except OSError:
+            return False
+        return True
+    with _held(part) as held:
+        return held
+
+
+@contextmanager
+def _held(part: Path) -> Iterator[bool]:
+    """Hold an abandoned file; yields whether that could be done."""
     try:
         if not stat.S_ISREG(part.lstat().st_mode):
-            return False
-        if sys.platform == "win32":  # refuses to remove what is open
-            part.unlink()
-            return True
+            yield False
+            return
         descriptor = os.open(part, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except FileNotFoundError:
-        return True
     except OSError:
-        return False
+        yield False
+        return
     try:
-        if not _lock(descriptor, wait=False):
-            return False
-        with suppress(FileNotFoundError):
-            part.unlink()
-        return True
-    except OSError:
-        return False
+        yield _lock(descriptor, wait=False)
     finally:
         os.close(descriptor)
 
@@ -107,21 +124,15 @@ def _part_name(target: Path) -> str:
 
 
 def _lock(descriptor: int, *, wait: bool) -> bool:
-    """Whether the file is locked now. Where a file system knows no locks, files are written without, and never swept.
-
-    Raises:
-        OSError: another failure.
-    """
+    """Whether the file is locked now. Where a file system has no locks, files are written without and never swept."""
     if sys.platform == "win32":
         return True
     import fcntl
 
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
     except OSError as error:
-        if error.errno in _NO_LOCKS:
+        if error.errno in _NO_LOCKS or not wait:
             return False
         raise
     return True
