@@ -13,6 +13,7 @@ from av.container import OutputContainer
 from av.packet import Packet
 
 from dp2.errors import UnreadableMedia, UnsupportedMedia
+from dp2.ffmpeg_open import open_media
 from dp2.sink.containers import CONTAINERS
 
 _log = logging.getLogger(__name__)
@@ -37,9 +38,10 @@ class AudioCopy:
         self, source: Path, output: OutputContainer, target: Path, *, origin: Fraction, keep_metadata: bool
     ) -> None:
         try:
-            self._input = av.open(str(source), metadata_errors="replace")
+            self._input = open_media(source)
         except (av.FFmpegError, OSError) as error:
             raise UnreadableMedia(f"{source}: its sound cannot be read; leave out --keep-audio.") from error
+        self._source = source
         self._output = output
         self._origin = origin
         self._start: Fraction | None = None
@@ -92,7 +94,7 @@ class AudioCopy:
                 if packet.size and (packet.pts is not None or packet.dts is not None):
                     yield packet
         except av.FFmpegError as error:
-            _log.warning("%s: its sound ends early (%s).", self._input.name, error.strerror)
+            _log.warning("%s: its sound ends early (%s).", self._source, error.strerror)
 
     def _time(self, packet: Packet[Any]) -> Fraction:
         stamp = packet.pts if packet.pts is not None else packet.dts

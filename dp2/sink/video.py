@@ -18,6 +18,7 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 
 from dp2.errors import OutputError, UsageError
+from dp2.ffmpeg_open import open_output
 from dp2.sink.atomic import PendingFile, output_error
 from dp2.sink.audio import AudioCopy
 from dp2.sink.containers import Container, container_of
@@ -155,7 +156,7 @@ class VideoSink:
         options = dict(self._kind.options)
         if keep_metadata and "movflags" in options:
             options["movflags"] += "+use_metadata_tags"
-        output = av.open(str(self._pending.temporary), "w", format=self._kind.format, container_options=options)
+        output = open_output(self._pending.temporary, self._kind.format, options)
         output.flags |= _MUXER_BITEXACT
         return output
 

@@ -40,7 +40,7 @@ def whole_frames(container: InputContainer, stream: VideoStream, path: Path, *, 
     expected = None if seeked else _expected_packets(container, stream)
     held: Packet[VideoStream] | None = None
     count = 0
-    for packet in _packets(container, stream):
+    for packet in _packets(container, stream, path):
         if packet is None or packet.is_corrupt:
             if packet is not None and held is not None:
                 yield from decoder.decode(held)
@@ -58,7 +58,7 @@ def whole_frames(container: InputContainer, stream: VideoStream, path: Path, *, 
         raise Damage(cut=True)
 
 
-def _packets(container: InputContainer, stream: VideoStream) -> Iterator[Packet[VideoStream] | None]:
+def _packets(container: InputContainer, stream: VideoStream, path: Path) -> Iterator[Packet[VideoStream] | None]:
     """From the first key packet on; None where the container cannot be read further."""
     skipped = 0
     started = False
@@ -72,7 +72,7 @@ def _packets(container: InputContainer, stream: VideoStream) -> Iterator[Packet[
             else:
                 skipped += 1
             if started and skipped:
-                _log.warning("%s: begins between two key frames; %d frames cannot be decoded", container.name, skipped)
+                _log.warning("%s: begins between two key frames; %d frames cannot be decoded", path, skipped)
                 skipped = 0
     except av.FFmpegError:
         yield None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 import struct
 from dataclasses import dataclass
 from fractions import Fraction
@@ -16,9 +17,12 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from dp2.errors import UnreadableMedia, UnsupportedMedia
+from dp2.ffmpeg_open import open_media
+from dp2.source.sniff import is_text, names_other_files
 from dp2.video_info import Colour, VideoInfo
 
 _FIRST_FRAME_WITHIN = 600  # packets
+_HEAD = 4096
 
 
 @dataclass(frozen=True)
@@ -50,9 +54,12 @@ def open_video(path: Path) -> tuple[InputContainer, VideoStream]:
         UnsupportedMedia: no decoder.
     """
     try:
-        if path.stat().st_size == 0:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # opening a pipe or a device could wait for ever
+            raise UnreadableMedia(f"{path}: is no regular file. Nothing was written. Save the video to a file first.")
+        if status.st_size == 0:
             raise UnreadableMedia(f"{path}: is empty. Nothing was written. Copy or record it again.")
-        container = av.open(str(path), metadata_errors="replace")
+        container = open_media(path)
     except av.FFmpegError as error:
         raise UnreadableMedia(f"{path}: {_why_not(path, error)} Nothing was written.") from error
     except OSError as error:
@@ -117,7 +124,7 @@ def audio_codecs(path: Path) -> tuple[str, ...]:
         UnreadableMedia: it cannot be opened.
     """
     try:
-        with av.open(str(path), metadata_errors="replace") as container:
+        with open_media(path) as container:
             return tuple(s.codec_context.name if s.codec_context else "unknown" for s in container.streams.audio)
     except (av.FFmpegError, OSError) as error:
         raise UnreadableMedia(f"{path}: its sound cannot be read ({error.strerror}). Nothing was written.") from error
@@ -136,7 +143,11 @@ def _video_stream(container: InputContainer, path: Path) -> VideoStream:
 
 def _why_not(path: Path, error: Any) -> str:
     with path.open("rb") as file:
-        head = file.read(12)
+        head = file.read(_HEAD)
+    if names_other_files(head):
+        return "is not a video but a text that names other files or hosts, which are never opened; give those files."
+    if is_text(head):
+        return "is not a video but a text; check what kind of file it is."
     if head[4:8] in {b"ftyp", b"mdat", b"wide", b"free"}:
         return "its index (moov) is missing: it was cut off, or its recording never ended; not even --salvage can help."
     return f"is not a video that can be read ({error.strerror}); check what kind of file it is."
