@@ -18,12 +18,12 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 
 from dp2.errors import OutputError, UsageError
-from dp2.ffmpeg_open import open_output
 from dp2.sink.atomic import PendingFile, output_error
 from dp2.sink.audio import AudioCopy
 from dp2.sink.containers import Container, container_of
 from dp2.sink.encoder import Encoding
 from dp2.sink.look import Look, pixel_format
+from dp2.sink.muxer_file import MuxerFile
 from dp2.sink.priority import scheduled_as_before
 from dp2.sink.tags import copy_tags
 from dp2.types import Frame
@@ -89,6 +89,7 @@ class VideoSink:
         self._pending = PendingFile(self._path, overwrite=overwrite)
         try:
             with self._reported():
+                self._file = MuxerFile(self._pending.temporary)
                 self._output = self._open(keep_metadata)
                 self._stream = self._add_stream()
                 source = source_path or info.path
@@ -138,6 +139,7 @@ class VideoSink:
                     self._audio.copy()
                     self._audio.close()
                 self._output.close()
+            self._file.close()
             self._pending.commit()
         except BaseException:
             self.discard()
@@ -145,7 +147,7 @@ class VideoSink:
 
     def discard(self) -> None:
         """Leave nothing."""
-        for held in (self._audio, getattr(self, "_output", None)):
+        for held in (self._audio, getattr(self, "_output", None), getattr(self, "_file", None)):
             # Closing writes what is buffered, and may fail for the reason that led here.
             with contextlib.suppress(av.FFmpegError, OSError, ValueError):
                 if held is not None:
@@ -156,7 +158,7 @@ class VideoSink:
         options = dict(self._kind.options)
         if keep_metadata and "movflags" in options:
             options["movflags"] += "+use_metadata_tags"
-        output = open_output(self._pending.temporary, self._kind.format, options)
+        output = self._file.open_container(self._kind.format, options)
         output.flags |= _MUXER_BITEXACT
         return output
 
@@ -252,6 +254,7 @@ class VideoSink:
         """Errors of FFmpeg and of the operating system become one line about this file."""
         try:
             yield
+            self._file.check()
         except av.FFmpegError as error:
             code = error.errno if isinstance(error.errno, int) else 0
             if isinstance(error, OSError):
