@@ -169,7 +169,7 @@ def anonymize_video(
                     _count(result, summary, options, str(source), report, stream.info.frames)
         if summary.frames == 0:
             raise UnreadableMedia(f"{source}: no frame lies in the chosen time span. Nothing was written.")
-    return FileReport(source, target, summary, tuple(stream.notes))
+    return FileReport(source, target, summary, (*stream.notes, *sink.notes))
 
 
 def anonymize_camera(

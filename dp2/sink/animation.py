@@ -37,12 +37,16 @@ class AnimationSink:
         quality: of WebP, 1-100.
         overwrite: replace an existing file.
 
+    Attributes:
+        notes: words to be said to the user.
+
     Raises:
         UsageError: another suffix.
         OutputError: `path` cannot be written.
     """
 
     def __init__(self, path: Path | str, info: VideoInfo, *, quality: int = 85, overwrite: bool = False) -> None:
+        self.notes: tuple[str, ...] = ()
         self._path = Path(path)
         self._info = info
         self._is_gif = self._path.suffix.lower() == ".gif"

@@ -9,7 +9,6 @@ from dp2.sink.containers import ANIMATION_SUFFIXES
 from dp2.sink.encoder import Encoding
 from dp2.sink.parts import sweep_parts
 from dp2.sink.video import VideoSink
-from dp2.stages import Sink
 from dp2.video_info import VideoInfo
 
 
@@ -23,7 +22,7 @@ def open_sink(
     start: float | None = None,
     end: float | None = None,
     overwrite: bool = False,
-) -> Sink:
+) -> VideoSink | AnimationSink:
     """A video, or an animated GIF or WebP by the name of `path`. Arguments and errors as of `VideoSink`.
 
     What killed processes left unfinished in the folder is removed.

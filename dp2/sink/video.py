@@ -47,10 +47,13 @@ class VideoSink:
         info: of the source.
         encoding: codec, quality, speed.
         keep_audio: copy the packets of all audio streams of `source_path`.
-        keep_metadata: copy the tags and chapters of `source_path`.
+        keep_metadata: copy the known tags and the chapters of `source_path`.
         source_path: by default `info.path`.
         start, end: seconds; the span that the frames come from. With `start` the first frame moves to time 0.
         overwrite: replace an existing file.
+
+    Attributes:
+        notes: words to be said to the user, e.g. on tags that were left out; complete from the start.
 
     Raises:
         UsageError: unknown container, codec, option or pixel format.
@@ -71,6 +74,7 @@ class VideoSink:
         end: float | None = None,
         overwrite: bool = False,
     ) -> None:
+        self.notes: tuple[str, ...] = ()
         self._path = Path(path)
         self._info = info
         self._encoding = encoding or Encoding()
@@ -94,7 +98,7 @@ class VideoSink:
                 self._stream = self._add_stream()
                 source = source_path or info.path
                 if keep_metadata:
-                    copy_tags(source, self._output, self._stream, self._span[0])
+                    self.notes += copy_tags(source, self._output, self._stream, self._span[0])
                 if keep_audio:
                     self._audio = AudioCopy(
                         source, self._output, self._path, origin=info.origin, keep_metadata=keep_metadata
