@@ -103,6 +103,7 @@ class VideoSink:
                     self._audio = AudioCopy(
                         source, self._output, self._path, origin=info.origin, keep_metadata=keep_metadata
                     )
+                    self.notes += self._audio.notes
                 with scheduled_as_before():
                     self._output.start_encoding()
                 self._refuse_leftovers()
