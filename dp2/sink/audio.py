@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -18,13 +19,13 @@ from dp2.sink.aac_elements import holds_only_sound
 from dp2.sink.containers import CONTAINERS
 from dp2.sink.known_tags import sift
 from dp2.sink.sound_headers import safe_header
-from dp2.sink.sound_lanes import CopyLane, EncodeLane, Lane, fits
+from dp2.sink.sound_lanes import CopyLane, EncodeLane, Lane, codec_name, fits
 from dp2.sink.tags import refusal
 
 _log = logging.getLogger(__name__)
 
 # Coded with losses, and held by a container that is as common: coding it again would only make it worse.
-_NOT_AGAIN = frozenset("aac mp3 mp3float opus libopus vorbis libvorbis ac3 eac3".split())
+_NOT_AGAIN = frozenset(["aac", "mp3", "opus", "vorbis", "ac3", "eac3"])
 
 
 class AudioCopy:
@@ -108,10 +109,10 @@ class AudioCopy:
         self._input.close()
 
     def _lane(self, stream: Any) -> Lane:
-        codec = "unknown" if stream.codec_context is None else stream.codec_context.name
         suffix, muxer = self._target.suffix, self._output.format.name
         if stream.codec_context is None:
             raise UnsupportedMedia(f"{self._source}: its sound is of an unknown kind; leave out --keep-audio.")
+        codec = codec_name(stream)
         try:
             header = safe_header(codec, stream.codec_context.extradata)
             if codec == "aac" and not holds_only_sound(self._source, stream.index):
@@ -120,9 +121,10 @@ class AudioCopy:
             lane = self._encoder(stream, codec)
             self.notes += (f"its sound ({codec}) was coded again as {lane.name}: {error}",)
             return lane
-        if fits(stream, header, muxer):
-            return CopyLane(self._output, stream, header)
-        able = " ".join(each for each, kind in CONTAINERS.items() if fits(stream, header, kind.format)) or "none"
+        if fits(codec, muxer):
+            with suppress(av.FFmpegError, ValueError):  # the muxer knows better
+                return CopyLane(self._output, stream, header)
+        able = " ".join(each for each, kind in CONTAINERS.items() if fits(codec, kind.format)) or "none"
         if codec in _NOT_AGAIN:
             raise UnsupportedMedia(
                 f"{self._target}: {suffix} cannot hold the sound of {self._source.name} ({codec}); "

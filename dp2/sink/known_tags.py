@@ -24,8 +24,22 @@ _VARIANT = re.compile(r"(?:com\.apple\.quicktime\.|com\.android\.)?(.+?)(?:-[a-z
 # What a muxer writes itself, and what no longer holds because it was applied to the pixels. Timecode would become a
 # track of its own.
 _OWN = frozenset(
-    "major_brand minor_version compatible_brands encoder rotate vendor_id duration timecode number_of_bytes "
-    "number_of_frames bps _statistics_tags _statistics_writing_app _statistics_writing_date_utc".split()
+    [
+        "major_brand",
+        "minor_version",
+        "compatible_brands",
+        "encoder",
+        "rotate",
+        "vendor_id",
+        "duration",
+        "timecode",
+        "number_of_bytes",
+        "number_of_frames",
+        "bps",
+        "_statistics_tags",
+        "_statistics_writing_app",
+        "_statistics_writing_date_utc",
+    ]
 )
 
 
@@ -81,17 +95,41 @@ def _like(pattern: re.Pattern[str]) -> Callable[[str], bool]:
 
 
 _KINDS: Mapping[str, Callable[[str], bool]] = {
-    **dict.fromkeys("title comment description synopsis summary copyright subject keywords license".split(), _is_text),
     **dict.fromkeys(
-        "artist album album_artist author composer performer genre show network publisher director producer encoded_by "
-        "make model software manufacturer version handler_name".split(),
+        ["title", "comment", "description", "synopsis", "summary", "copyright", "subject", "keywords", "license"],
+        _is_text,
+    ),
+    **dict.fromkeys(
+        [
+            "artist",
+            "album",
+            "album_artist",
+            "author",
+            "composer",
+            "performer",
+            "genre",
+            "show",
+            "network",
+            "publisher",
+            "director",
+            "producer",
+            "encoded_by",
+            "make",
+            "model",
+            "software",
+            "manufacturer",
+            "version",
+            "handler_name",
+        ],
         _is_name,
     ),
     **dict.fromkeys(
-        "date year creation_time creationdate date_recorded date_released date_digitized".split(), _like(_DATE)
+        ["date", "year", "creation_time", "creationdate", "date_recorded", "date_released", "date_digitized"],
+        _like(_DATE),
     ),
     **dict.fromkeys(
-        "track disc episode_sort season_number capture.fps location.accuracy.horizontal".split(), _like(_NUMBER)
+        ["track", "disc", "episode_sort", "season_number", "capture.fps", "location.accuracy.horizontal"],
+        _like(_NUMBER),
     ),
     "language": _like(_LANGUAGE),
     "location": _like(_PLACE),

@@ -31,13 +31,13 @@ class MuxerFile:
         self._file = path.open("rb+", buffering=0)
         self._error: OSError | None = None
 
-    def open_container(self, format: str, options: Mapping[str, str]) -> OutputContainer:
+    def open_container(self, muxer: str, options: Mapping[str, str]) -> OutputContainer:
         """FFmpeg's muxer on this file.
 
         Raises:
             av.FFmpegError: there is no such muxer, or it does not start.
         """
-        return av.open(self, "w", format=format, container_options=dict(options), io_open=self._reopen)
+        return av.open(self, "w", format=muxer, container_options=dict(options), io_open=self._reopen)
 
     def check(self) -> None:
         """Raise the `OSError` with which writing failed, if it did."""

@@ -15,7 +15,7 @@ _SBR, _PS = 5, 29
 _EXTENDED = {_SBR, _PS}
 
 # Whole in their packets: their private data, if there is any, says nothing that a decoder needs.
-_NOTHING_NEEDED = frozenset("ac3 eac3 mp1 mp2 mp3 mp3float mp2float mp1float dts dca truehd mlp amrnb amrwb".split())
+_NOTHING_NEEDED = frozenset(["ac3", "eac3", "mp1", "mp2", "mp3", "dts", "truehd", "mlp", "amr_nb", "amr_wb"])
 
 # Some numbers in a fixed place each; bytes.
 _NUMBERS = {"wmav1": 4, "wmav2": 10, "wmapro": 18, "tta": 22, "wavpack": 2, "adpcm_ima_wav": 2, "adpcm_ms": 32}
@@ -30,7 +30,7 @@ def safe_header(codec: str, private: bytes | None) -> bytes | None:
     """The private data of a sound stream, built anew.
 
     Args:
-        codec: FFmpeg's name of the decoder.
+        codec: FFmpeg's name.
         private: what the container holds.
 
     Returns:
@@ -145,8 +145,6 @@ _BUILDERS: Mapping[str, Callable[[bytes], bytes]] = {
     "aac": _aac,
     "alac": _alac,
     "flac": _flac,
-    "libopus": _opus,
     "opus": _opus,
-    "libvorbis": without_comments,
     "vorbis": without_comments,
 }

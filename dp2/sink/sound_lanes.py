@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any, Protocol
@@ -13,7 +12,6 @@ from av.audio.resampler import AudioResampler
 from av.container import OutputContainer
 from av.packet import Packet
 
-from dp2.sink.sound_headers import is_pcm
 from dp2.sink.sound_packets import PacketCleaner
 
 _CODEC_BITEXACT = 1 << 23  # AV_CODEC_FLAG_BITEXACT: no version strings in the stream
@@ -21,8 +19,22 @@ _CODEC_BITEXACT = 1 << 23  # AV_CODEC_FLAG_BITEXACT: no version strings in the s
 _ENCODERS = {"webm": ("libopus", 64_000), "avi": ("libmp3lame", 96_000)}
 _AAC = ("aac", 96_000)
 _NAMES = {"libopus": "Opus", "libmp3lame": "MP3", "aac": "AAC"}
-# Muxers that take what players then do not find.
-_ONLY = {"mpegts": frozenset("aac aac_latm mp1 mp2 mp3 mp1float mp2float mp3float ac3 eac3 dca dts truehd opus libopus".split())}
+_PCM = "pcm_u8 pcm_s16le pcm_s24le pcm_s32le pcm_f32le pcm_f64le "
+_PCM_BIG = "pcm_s16be pcm_s24be pcm_s32be "
+# What players find in a container of each muxer; FFmpeg's muxers take more, and some of what they take ends the
+# process. MP4 has PCM since 2020, which hardly anything plays.
+_HOLDS = {
+    muxer: frozenset(codecs.split())
+    for muxer, codecs in {
+        "mp4": "aac ac3 alac dts eac3 flac mp2 mp3 opus vorbis",
+        "mov": f"aac ac3 alac eac3 mp2 mp3 amr_nb amr_wb pcm_s8 pcm_alaw pcm_mulaw {_PCM}{_PCM_BIG}pcm_f32be pcm_f64be",
+        "matroska": f"aac ac3 alac dts eac3 flac mlp mp1 mp2 mp3 opus truehd tta vorbis wavpack {_PCM}{_PCM_BIG}",
+        "webm": "opus vorbis",
+        "avi": f"aac ac3 dts eac3 flac mp1 mp2 mp3 pcm_alaw pcm_mulaw {_PCM}adpcm_ima_wav adpcm_ms wmav1 wmav2 wmapro",
+        "mpegts": "aac aac_latm ac3 dts eac3 mp1 mp2 mp3 opus truehd",
+        "flv": "aac ac3 eac3 flac mp3 opus",
+    }.items()
+}
 
 
 class Lane(Protocol):
@@ -40,7 +52,7 @@ class CopyLane:
 
     def __init__(self, output: OutputContainer, source: Any, header: bytes | None) -> None:
         self.stream = copied_stream(output, source, header)
-        self._clean = PacketCleaner(source.codec_context.name, header)
+        self._clean = PacketCleaner(codec_name(source), header)
 
     def take(self, packet: Packet[Any]) -> Iterator[Packet[Any]]:
         cleaned = self._clean(packet)
@@ -70,7 +82,7 @@ class EncodeLane:
         rate = min(rates, key=lambda known: (known < decoder.sample_rate, abs(known - decoder.sample_rate)))
         layout = decoder.layout.name if _can_encode(codec, rate, decoder.layout.name) else "stereo"
         self.stream: Any = output.add_stream(codec, rate=rate)
-        context = self.stream.codec_context
+        context: Any = self.stream.codec_context
         context.layout = layout
         context.bit_rate = bits * context.layout.nb_channels
         context.flags |= _CODEC_BITEXACT
@@ -99,6 +111,12 @@ class EncodeLane:
         yield from self.stream.codec_context.encode(None)
 
 
+def codec_name(stream: Any) -> str:
+    """FFmpeg's name of a stream's codec, whichever decoder is used."""
+    name: str = stream.codec_context.codec.canonical_name
+    return name
+
+
 def copied_stream(output: OutputContainer, source: Any, header: bytes | None) -> Any:
     """Add a stream like another one.
 
@@ -115,19 +133,9 @@ def copied_stream(output: OutputContainer, source: Any, header: bytes | None) ->
     return stream
 
 
-def fits(source: Any, header: bytes | None, muxer: str) -> bool:
-    """Whether a container can hold a sound stream, so that players find it."""
-    codec = source.codec_context.name
-    # MP4 has PCM since 2020, which hardly anything plays.
-    if codec not in _ONLY.get(muxer, {codec}) or (muxer == "mp4" and is_pcm(codec)):
-        return False
-    try:
-        with av.open(io.BytesIO(), "w", format=muxer) as container:
-            copied_stream(container, source, header)
-            container.start_encoding()
-    except (av.FFmpegError, ValueError):
-        return False
-    return True
+def fits(codec: str, muxer: str) -> bool:
+    """Whether a container can hold sound of a codec, so that players find it."""
+    return codec in _HOLDS[muxer]
 
 
 def _encoder(muxer: str) -> tuple[str, int]:
@@ -138,7 +146,7 @@ def _can_encode(codec: str, rate: int, layout: str) -> bool:
     try:
         context: Any = av.CodecContext.create(codec, "w")
         context.sample_rate, context.layout = rate, layout
-        context.format = av.Codec(codec, "w").audio_formats[0].name
+        context.format = (av.Codec(codec, "w").audio_formats or ["fltp"])[0]
         context.open()
     except (av.FFmpegError, ValueError):
         return False

@@ -71,7 +71,7 @@ def _chapters(container: InputContainer, start: Fraction, sifted: list[Sifted]) 
 
 
 def _left_out(container: InputContainer) -> tuple[str, ...]:
-    kinds = Counter(stream.type for stream in container.streams)
+    kinds = Counter[str](stream.type for stream in container.streams)
     covers = sum(bool(s.disposition & Disposition.attached_pic) for s in container.streams.video)
     named = [*(_NEVER[kind] for kind in _NEVER if kinds[kind]), *(["cover pictures"] if covers else [])]
     return (f"left out, as always: {', '.join(named)}",) if named else ()

@@ -32,6 +32,8 @@ from dp2.video_info import RANGE_FULL, VideoInfo
 _CODEC_BITEXACT = 1 << 23  # AV_CODEC_FLAG_BITEXACT: no version strings in the stream
 _MUXER_BITEXACT = 0x400  # AVFMT_FLAG_BITEXACT: no version and no date of the muxer
 _DEFAULT_RATE = Fraction(25)
+# Units of SEI messages, in which x264 and x265 write their names, versions and settings.
+_MESSAGES = {"h264": "6", "hevc": "39-40"}
 
 
 class VideoSink:
@@ -107,9 +109,10 @@ class VideoSink:
                 with scheduled_as_before():
                     self._output.start_encoding()
                 self._refuse_leftovers()
-                if self._stream.codec_context.name in {"libx264", "h264"}:
-                    # x264 writes its settings into an SEI message of the first packet.
-                    self._filter = BitStreamFilterContext("filter_units=remove_types=6", in_stream=self._stream)
+                messages = _MESSAGES.get(self._stream.codec_context.codec.canonical_name)
+                if messages is not None:
+                    units = f"filter_units=remove_types={messages}"
+                    self._filter = BitStreamFilterContext(units, in_stream=self._stream)
         except BaseException:
             self.discard()
             raise

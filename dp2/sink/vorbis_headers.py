@@ -1,4 +1,4 @@
-"""The headers of Vorbis without its comments, which hold names, dates and pictures (Vorbis I specification, 4 and 5)."""
+"""The headers of Vorbis without comments, which hold names, dates and pictures (Vorbis I specification, 4 and 5)."""
 
 from __future__ import annotations
 
