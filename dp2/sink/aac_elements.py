@@ -38,7 +38,7 @@ def holds_only_sound(path: Path, index: int) -> bool:
     search = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
     command = [sys.executable, "-m", __name__, str(path.absolute()), str(index)]
     try:
-        done = subprocess.run(
+        done = subprocess.run(  # noqa: S603  (this interpreter)
             command, env={**os.environ, "PYTHONPATH": search}, capture_output=True, timeout=_SECONDS, check=False
         )
     except (OSError, subprocess.TimeoutExpired):

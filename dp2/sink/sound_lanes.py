@@ -146,7 +146,7 @@ def _can_encode(codec: str, rate: int, layout: str) -> bool:
     try:
         context: Any = av.CodecContext.create(codec, "w")
         context.sample_rate, context.layout = rate, layout
-        context.format = (av.Codec(codec, "w").audio_formats or ["fltp"])[0]
+        context.format = next(iter(av.Codec(codec, "w").audio_formats or ()), "fltp")
         context.open()
     except (av.FFmpegError, ValueError):
         return False
