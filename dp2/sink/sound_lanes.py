@@ -12,6 +12,7 @@ from av.audio.resampler import AudioResampler
 from av.container import OutputContainer
 from av.packet import Packet
 
+from dp2.sink.mp3_frames import AncillaryEraser
 from dp2.sink.sound_packets import PacketCleaner
 
 _CODEC_BITEXACT = 1 << 23  # AV_CODEC_FLAG_BITEXACT: no version strings in the stream
@@ -53,14 +54,23 @@ class CopyLane:
     def __init__(self, output: OutputContainer, source: Any, header: bytes | None) -> None:
         self.stream = copied_stream(output, source, header)
         self._clean = PacketCleaner(codec_name(source), header)
+        self._eraser: AncillaryEraser[Packet[Any]] | None = AncillaryEraser() if codec_name(source) == "mp3" else None
 
     def take(self, packet: Packet[Any]) -> Iterator[Packet[Any]]:
         cleaned = self._clean(packet)
-        if cleaned is not None:
+        if cleaned is None:
+            return
+        if self._eraser is None:
             yield cleaned
+            return
+        for final, data in self._eraser.push(cleaned, bytes(cleaned)):
+            final.update(data)
+            yield final
 
     def finish(self) -> Iterator[Packet[Any]]:
-        yield from ()
+        for final, data in () if self._eraser is None else self._eraser.flush():
+            final.update(data)
+            yield final
 
 
 class EncodeLane:
