@@ -28,8 +28,8 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from dp2.config import build, load_config  # noqa: E402
-from dp2.device import has_bf16_units  # noqa: E402
-from dp2.onnx_processor import ENGINES, on_processor  # noqa: E402
+from dp2.inference.device import has_bf16_units  # noqa: E402
+from dp2.inference.onnx_cpu import ENGINES, on_processor  # noqa: E402
 from dp2.synthesize.exported import example_inputs, export_onnx  # noqa: E402
 
 GENERATORS = {

@@ -18,8 +18,8 @@ sys.path.insert(0, str(ROOT))
 
 from dp2.detect.centerface import with_free_axes  # noqa: E402
 from dp2.detect.packaged import checksum, packaged_file  # noqa: E402
-from dp2.detect.quantize import measure  # noqa: E402
-from dp2.openvino import import_openvino  # noqa: E402
+from dp2.inference.quantize import measure  # noqa: E402
+from dp2.inference.openvino import import_openvino  # noqa: E402
 
 PORTRAITS = ROOT.parent / "shared" / "data" / "faces" / "portrait"
 HEAD = '"""Ranges of the inputs of CenterFace\'s convolutions, written by benchmarks/int8_ranges.py."""'

@@ -27,7 +27,7 @@ sys.path.insert(0, str(ROOT))
 
 from dp2.config import build, load_config  # noqa: E402
 from dp2.data.batch import Batch  # noqa: E402
-from dp2.device import amp_dtype, pick_device  # noqa: E402
+from dp2.inference.device import amp_dtype, pick_device  # noqa: E402
 from dp2.models.folding import folded  # noqa: E402
 from dp2.models.portrait_critics import FrozenFeatures  # noqa: E402
 from dp2.training.distributed import Group  # noqa: E402

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from dp2.errors import DetectionError
 from dp2.face_alignment import SPHEREFACE, aligned, boxed, typical_landmarks
 from dp2.face_graph import FaceGraph
-from dp2.lazy_network import LazyNetwork
+from dp2.inference.lazy_network import LazyNetwork
 from dp2.types import Image
 
 if TYPE_CHECKING:

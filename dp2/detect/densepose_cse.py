@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dp2.bodies import nearest
 from dp2.detect.frames import check_fraction, check_images, check_relax, detection_errors, origins
-from dp2.detect.network import lazy_network
+from dp2.inference.torch_network import lazy_network
 from dp2.detect.rcnn import answers, fused
 from dp2.errors import UsageError
 from dp2.types import PERSON_SURFACE, Detections, Image

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from dp2.detect.frames import check_fraction, check_images, check_relax, detection_errors, origins
-from dp2.detect.network import lazy_network
+from dp2.inference.torch_network import lazy_network
 from dp2.detect.rcnn import answers, fused, never_empty
 from dp2.types import PERSON, Detections, Image
 

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dp2.detect.border import up_to_border
-from dp2.detect.engine import Network
+from dp2.inference.engine import Network
 from dp2.detect.frames import check_fraction, require_finite
-from dp2.detect.lazy_engine import LazyEngine
+from dp2.inference.lazy_engine import LazyEngine
 from dp2.errors import DetectionError, EngineError, UnreadableCheckpoint, UsageError
 from dp2.types import Image
 from dp2.weights.store import Store
@@ -169,7 +169,7 @@ class SelfieMatte:
 
 
 def _network(data: bytes, path: Path) -> Network:
-    from dp2.detect.tflite_onnx import to_onnx
+    from dp2.inference.tflite_onnx import to_onnx
 
     graph = read_tflite(data, path)
     shapes = [graph.tensors[index].shape for index in (*graph.inputs, *graph.outputs)]

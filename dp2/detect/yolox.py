@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dp2.detect.engine import Network
+from dp2.inference.engine import Network
 from dp2.detect.frames import (
     by_size,
     check_fraction,
@@ -22,7 +22,7 @@ from dp2.detect.frames import (
     origins,
     require_finite,
 )
-from dp2.detect.lazy_engine import LazyEngine
+from dp2.inference.lazy_engine import LazyEngine
 from dp2.detect.nms import suppress
 from dp2.errors import DetectionError, EngineError, UsageError, WeightsError
 from dp2.types import PERSON, VEHICLE, Detections, Image
@@ -47,8 +47,8 @@ class Yolox:
         nms_iou: largest overlap of two boxes of one kind.
         input_size: longer side in pixels of what the network sees, rounded up to a multiple of 32; frames keep their
             aspect. The published networks were trained with 320 to 640; larger sizes find smaller people.
-        engine: one of `dp2.detect.engine.ENGINES`.
-        device: one of `dp2.detect.engine.DEVICES` or an ONNX Runtime execution provider.
+        engine: one of `dp2.inference.engine.ENGINES`.
+        device: one of `dp2.inference.engine.DEVICES` or an ONNX Runtime execution provider.
         weights: name in the registry, or an ONNX file published by YOLOX.
 
     Raises:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dp2.detect.engine import Network
+from dp2.inference.engine import Network
 from dp2.detect.frames import (
     by_size,
     check_fraction,
@@ -21,7 +21,7 @@ from dp2.detect.frames import (
     origins,
     require_finite,
 )
-from dp2.detect.lazy_engine import LazyEngine
+from dp2.inference.lazy_engine import LazyEngine
 from dp2.detect.nms import suppress
 from dp2.detect.scale import Scale, network_size, parse_scale
 from dp2.errors import DetectionError, EngineError, WeightsError
@@ -47,8 +47,8 @@ class YuNet:
         nms_iou: largest overlap of two faces.
         scale: at which size the network sees frames: "auto" (their own, within memory), a factor, "WxH" or (w, h).
             Sides are filled up to multiples of 32.
-        engine: one of `dp2.detect.engine.ENGINES`.
-        device: one of `dp2.detect.engine.DEVICES` or an ONNX Runtime execution provider.
+        engine: one of `dp2.inference.engine.ENGINES`.
+        device: one of `dp2.inference.engine.DEVICES` or an ONNX Runtime execution provider.
         weights: name in the registry, or an ONNX file with free axes published by libfacedetection.train.
 
     Raises:

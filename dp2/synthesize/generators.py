@@ -87,7 +87,7 @@ class GeneratorSource:
         Raises:
             EngineError: the device or engine is not to be had.
         """
-        from dp2.device import may_have_gpu, pick_device
+        from dp2.inference.device import may_have_gpu, pick_device
 
         tree = self._tree
         on_processor = self.device == "cpu" or (self.device == "auto" and not may_have_gpu())

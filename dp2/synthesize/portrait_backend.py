@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dp2.device import has_bf16_units
+from dp2.inference.device import has_bf16_units
 from dp2.errors import CheckpointMismatch, UsageError
-from dp2.onnx_processor import Run, on_processor
+from dp2.inference.onnx_cpu import Run, on_processor
 from dp2.synthesize.backend import Painted
 from dp2.synthesize.crops import Crop
 from dp2.synthesize.portrait_graph import portrait_onnx
@@ -33,7 +33,7 @@ class PortraitBackend:
     Args:
         checkpoint: as training exports it.
         amp: multiply in bfloat16; None = where the processor does so in hardware.
-        engine: one of `dp2.onnx_processor.ENGINES`.
+        engine: one of `dp2.inference.onnx_cpu.ENGINES`.
         widths, z_channels, w_channels: as of `dp2.models.portrait_unet.PortraitUnet`.
 
     Raises:

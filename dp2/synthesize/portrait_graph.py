@@ -10,7 +10,7 @@ from math import sqrt
 
 import numpy as np
 
-from dp2.onnx_nodes import CheckpointNodes
+from dp2.inference.onnx_nodes import CheckpointNodes
 from dp2.weights.tables import CheckpointArrays
 
 _SLOPE = 0.2

@@ -49,7 +49,7 @@ class VertexMap:
     def _read(self) -> VertexIndex:
         import torch
 
-        from dp2.device import pick_device
+        from dp2.inference.device import pick_device
         from dp2.models.densepose_heads import VertexEmbedder
         from dp2.models.nearest_vertices import index_vertices
         from dp2.weights.loading import load_checkpoint, load_strict, network_state

@@ -9,7 +9,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from dp2.detect.engine import ENGINES, Engine, Network, load_engine
+from dp2.inference.engine import ENGINES, Engine, Network, load_engine
 from dp2.errors import EngineError, UsageError
 
 NAMED = [name for name in ENGINES if name not in ("auto", "openvino-bf16")]
@@ -113,7 +113,7 @@ def test_openvino_is_imported_without_its_telemetry(tmp_path: Path) -> None:
     pytest.importorskip("openvino_telemetry")
     program = """
 import sys
-from dp2.openvino import import_openvino
+from dp2.inference.openvino import import_openvino
 ov = import_openvino()
 assert ov.Core().available_devices
 assert not [name for name in sys.modules if name.startswith("openvino_telemetry")], "telemetry was imported"
@@ -131,7 +131,7 @@ def test_onnxruntime_is_imported_without_its_telemetry(tmp_path: Path) -> None:
     program = """
 import sys
 from pathlib import Path
-from dp2.detect.engine import Network, load_engine
+from dp2.inference.engine import Network, load_engine
 network = Network(Path(sys.argv[1]).read_bytes(), ("double", "sum"), pixels=False)
 assert load_engine(network, engine="onnxruntime").chosen.engine == "onnxruntime"
 """
@@ -150,7 +150,7 @@ def test_signals_are_handled_after_engines_have_gone(tmp_path: Path) -> None:
     code = """
 import gc, signal, sys
 from pathlib import Path
-from dp2.detect.engine import Network, load_engine
+from dp2.inference.engine import Network, load_engine
 network = Network(Path(sys.argv[1]).read_bytes(), ("double", "sum"), pixels=False)
 first = load_engine(network, engine="openvino")
 second = load_engine(network, engine="openvino")

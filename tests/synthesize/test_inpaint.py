@@ -22,7 +22,7 @@ from dp2.cli.anonymize import anonymize
 from dp2.compose.paint import Outcome, paint
 from dp2.config import build, load_config
 from dp2.errors import CheckpointMismatch, EngineError, MissingWeights, UsageError
-from dp2.openvino import openvino_core
+from dp2.inference.openvino import openvino_core
 from dp2.synthesize.crops import BodyCrop, Crop, FaceCrop
 from dp2.synthesize.exported import example_inputs
 from dp2.synthesize.fills import Solid

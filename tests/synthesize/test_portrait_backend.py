@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from PIL import Image
 from safetensors.torch import save_file
 
-from dp2 import onnx_processor
+from dp2.inference import onnx_cpu as onnx_processor
 from dp2.cli import main
 from dp2.errors import CheckpointMismatch, EngineError, UsageError
 from dp2.models.portrait_unet import PortraitUnet
-from dp2.onnx_processor import with_onnxruntime
+from dp2.inference.onnx_cpu import with_onnxruntime
 from dp2.synthesize import generators, portrait_backend
 from dp2.synthesize.crops import Crop
 from dp2.synthesize.generators import GeneratorSource
@@ -198,7 +198,7 @@ def test_torch_paints_where_a_gpu_may_be_or_it_is_asked_for(monkeypatch: pytest.
     assert isinstance(GeneratorSource(config, device="cpu").load(), PortraitBackend)
     assert isinstance(GeneratorSource(config, device="cpu", engine="torch").load(), TorchBackend)
     for sign, kind in ((True, TorchBackend), (False, PortraitBackend)):
-        monkeypatch.setattr("dp2.device.may_have_gpu", lambda sign=sign: sign)
+        monkeypatch.setattr("dp2.inference.device.may_have_gpu", lambda sign=sign: sign)
         assert isinstance(GeneratorSource(config, device="auto").load(), kind)
     assert generators.ENGINES[0] == "auto"
 
@@ -219,7 +219,7 @@ def test_new_faces_need_no_torch(astronaut: np.ndarray, tmp_path: Path) -> None:
 
 
 def test_one_openvino_core_for_however_many_threads() -> None:
-    """A second one can make the next signal a segmentation fault, see `dp2.openvino.openvino_core`."""
+    """A second one can make the next signal a segmentation fault, see `dp2.inference.openvino.openvino_core`."""
     program = (
         "import threading, time\n"
         "from dp2 import openvino as own\n"

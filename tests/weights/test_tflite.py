@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dp2.detect.engine import Network, load_engine
-from dp2.detect.tflite_onnx import to_onnx
+from dp2.inference.engine import Network, load_engine
+from dp2.inference.tflite_onnx import to_onnx
 from dp2.errors import UnreadableCheckpoint
 from dp2.weights.tflite import read_tflite
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from dp2.detect.quantize import Ranges
+from dp2.inference.quantize import Ranges
 from dp2.errors import EngineError, UsageError
 
 ENGINES = ("auto", "openvino", "openvino-bf16", "openvino-int8", "onnxruntime", "opencv")
@@ -75,11 +75,11 @@ class Engine(Protocol):
 
 # Every loader is `load(network, device, precision)`; its engine's package is imported only when the loader is called.
 _LOADERS = {
-    "openvino": ("dp2.detect.engine_openvino", "fp32"),
-    "openvino-bf16": ("dp2.detect.engine_openvino", "bf16"),
-    "openvino-int8": ("dp2.detect.engine_openvino", "int8"),
-    "onnxruntime": ("dp2.detect.engine_onnxruntime", "fp32"),
-    "opencv": ("dp2.detect.engine_opencv", "fp32"),
+    "openvino": ("dp2.inference.engine_openvino", "fp32"),
+    "openvino-bf16": ("dp2.inference.engine_openvino", "bf16"),
+    "openvino-int8": ("dp2.inference.engine_openvino", "int8"),
+    "onnxruntime": ("dp2.inference.engine_onnxruntime", "fp32"),
+    "opencv": ("dp2.inference.engine_opencv", "fp32"),
 }
 
 
@@ -124,8 +124,8 @@ def _preferred(device: str, network: Network) -> list[tuple[str, str]]:
     """(engine, device) pairs to try, the fastest first."""
     if device not in ("auto", "cpu"):
         return [("onnxruntime", device)]
-    from dp2.detect.engine_onnxruntime import accelerators
-    from dp2.detect.engine_openvino import has_bf16, has_int8
+    from dp2.inference.engine_onnxruntime import accelerators
+    from dp2.inference.engine_openvino import has_bf16, has_int8
 
     pairs = [("openvino-bf16", "cpu")] if has_bf16() else []
     pairs += [("openvino-int8", "cpu")] if network.ranges is not None and has_int8() else []

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dp2.lazy_network import LazyNetwork
+from dp2.inference.lazy_network import LazyNetwork
 
 if TYPE_CHECKING:
     import torch

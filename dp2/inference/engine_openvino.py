@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dp2.detect.engine import Chosen, Network
-from dp2.detect.quantize import quantize
+from dp2.inference.engine import Chosen, Network
+from dp2.inference.quantize import quantize
 from dp2.errors import EngineError
-from dp2.openvino import import_openvino, openvino_core
+from dp2.inference.openvino import import_openvino, openvino_core
 
 
 @cache
@@ -97,7 +97,7 @@ def _with_pixel_input(ov: Any, model: Any) -> Any:
 
 
 def load(network: Network, device: str, precision: str) -> OpenVinoEngine:
-    """Load a network; see `dp2.detect.engine.load_engine`."""
+    """Load a network; see `dp2.inference.engine.load_engine`."""
     if device not in ("auto", "cpu"):
         raise EngineError(f"OpenVINO runs here on cpu, not on {device}: take engine onnxruntime for it")
     try:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dp2.openvino import openvino_core
+from dp2.inference.openvino import openvino_core
 
 Ranges = Mapping[str, tuple[float, float]]  # name of a tensor in the ONNX file → least and largest value
 _KINDS = {"Convolution": 1, "GroupConvolution": 2}  # → number of axes of the weights that count output channels

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dp2.detect.engine import Chosen, Network
+from dp2.inference.engine import Chosen, Network
 from dp2.errors import EngineError
-from dp2.onnx_runtime import import_onnxruntime
+from dp2.inference.onnx_runtime import import_onnxruntime
 
 _CPU = "CPUExecutionProvider"
 _PROVIDERS = {
@@ -73,7 +73,7 @@ def planes(batch: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def load(network: Network, device: str, precision: str) -> OnnxRuntimeEngine:  # noqa: ARG001 - fp32 is all there is
-    """Load a network; see `dp2.detect.engine.load_engine`."""
+    """Load a network; see `dp2.inference.engine.load_engine`."""
     available = import_onnxruntime().get_available_providers()
     if device == "auto":
         for accelerator in accelerators():

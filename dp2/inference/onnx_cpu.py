@@ -47,7 +47,7 @@ def on_processor(model: bytes, *, engine: str = "auto", bf16: bool = False, thre
 
 def with_openvino(model: bytes, *, bf16: bool = False, threads: int | None = None) -> Run:
     """See `on_processor`."""
-    from dp2.openvino import openvino_core
+    from dp2.inference.openvino import openvino_core
 
     core = openvino_core()
     settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "bf16" if bf16 else "f32", "PERFORMANCE_HINT": "LATENCY"}
@@ -71,7 +71,7 @@ def with_openvino(model: bytes, *, bf16: bool = False, threads: int | None = Non
 
 def with_onnxruntime(model: bytes, *, threads: int | None = None) -> Run:
     """See `on_processor`."""
-    from dp2.onnx_runtime import import_onnxruntime
+    from dp2.inference.onnx_runtime import import_onnxruntime
 
     onnxruntime = import_onnxruntime()
     settings = onnxruntime.SessionOptions()

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dp2.onnx_nodes import OnnxNodes
+from dp2.inference.onnx_nodes import OnnxNodes
 from dp2.weights.tflite import Graph, Operator
 
 _OPSET = 14  # the first with HardSwish

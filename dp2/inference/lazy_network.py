@@ -54,7 +54,7 @@ class LazyNetwork(Generic[N]):
             EngineError: there is no such device here.
             WeightsError: the checkpoint is not this network's.
         """
-        from dp2.device import pick_device
+        from dp2.inference.device import pick_device
 
         with self._loading:
             if self._loaded is None:

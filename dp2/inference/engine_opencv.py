@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dp2.detect.engine import Chosen, Network
+from dp2.inference.engine import Chosen, Network
 from dp2.errors import EngineError
 
 
@@ -42,7 +42,7 @@ class OpenCvEngine:
 
 
 def load(network: Network, device: str, precision: str) -> OpenCvEngine:  # noqa: ARG001 - fp32 is all there is
-    """Load a network; see `dp2.detect.engine.load_engine`."""
+    """Load a network; see `dp2.inference.engine.load_engine`."""
     if device not in ("auto", "cpu"):
         raise EngineError(f"OpenCV runs here on cpu, not on {device}: take engine onnxruntime for it")
     return OpenCvEngine(network)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from dp2.detect.engine import Engine, Network, check_names, load_engine
+from dp2.inference.engine import Engine, Network, check_names, load_engine
 from dp2.detect.packaged import checksum, read_weights
 
 
@@ -17,8 +17,8 @@ class LazyEngine:
     Args:
         find: gives the path of the file.
         read: makes the network from the file's bytes; the path is for errors.
-        engine: one of `dp2.detect.engine.ENGINES`.
-        device: one of `dp2.detect.engine.DEVICES` or an ONNX Runtime execution provider.
+        engine: one of `dp2.inference.engine.ENGINES`.
+        device: one of `dp2.inference.engine.DEVICES` or an ONNX Runtime execution provider.
 
     Raises:
         UsageError: no engine or device of that name.
