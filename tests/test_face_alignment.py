@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dp2.face_alignment import SPHEREFACE, aligned, boxed, similarity, typical_landmarks
-from dp2.face_quality import face_quality, frontality, sharpness
+from dp2.faces.alignment import SPHEREFACE, aligned, boxed, similarity, typical_landmarks
+from dp2.faces.quality import face_quality, frontality, sharpness
 
 FRONTAL = np.array([[30, 40], [70, 40], [50, 60], [35, 80], [65, 80]], np.float32)
 

@@ -13,8 +13,8 @@ from safetensors.torch import save_file
 
 from dp2.detect.centerface import CenterFace
 from dp2.errors import CheckpointMismatch, MissingWeights
-from dp2.face_alignment import SPHEREFACE, aligned
-from dp2.face_embedding import FaceNet, MobileFaceNet
+from dp2.faces.alignment import SPHEREFACE, aligned
+from dp2.faces.embedding import FaceNet, MobileFaceNet
 from dp2.models.inception_resnet_v1 import InceptionResnetV1
 
 
@@ -148,8 +148,8 @@ def test_absent_weights_are_told_at_once(monkeypatch: pytest.MonkeyPatch, tmp_pa
 
 
 def test_the_graph_is_the_torch_network(embedder: MobileFaceNet, shared_data: Path, group) -> None:
-    from dp2.face_embedding import _embed, _load_mobile_facenet
-    from dp2.face_graph import to_onnx
+    from dp2.faces.embedding import _embed, _load_mobile_facenet
+    from dp2.faces.embedding_graph import to_onnx
     from dp2.inference.lazy_network import LazyNetwork
     from dp2.inference.onnx_cpu import with_onnxruntime
 

@@ -2,7 +2,7 @@
 
 from dp2.config import L
 from dp2.detect.mtcnn import MTCNN
-from dp2.face_embedding import FaceNet
+from dp2.faces.embedding import FaceNet
 
 from .mobilefacenet import matching
 

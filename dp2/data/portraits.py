@@ -18,7 +18,7 @@ from dp2.data.portrait_light import Floats, Picture, photographed
 from dp2.data.portrait_scene import before, cut_scene, drawn_scene
 from dp2.data.portrait_warp import Spread, draw
 from dp2.errors import DatasetError
-from dp2.portraits import GROWN, LANDMARKS, MARGIN, blurred_landmarks, oval, tone
+from dp2.faces.conditions import GROWN, LANDMARKS, MARGIN, blurred_landmarks, oval, tone
 
 _MIRRORED = [1, 0, 2, 4, 3]  # landmarks after left and right are swapped
 _EDGE = 0.04  # of the width: so far inside its sides a box is held to the turned head

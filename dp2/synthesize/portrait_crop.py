@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from dp2.bodies import clipped, padded, whole
 from dp2.boxes import iou
 from dp2.errors import UsageError
-from dp2.portraits import GROWN, LANDMARKS, MARGIN, Pose, blurred_landmarks, oval, pose, tone
+from dp2.faces.conditions import GROWN, LANDMARKS, MARGIN, Pose, blurred_landmarks, oval, pose, tone
 from dp2.synthesize.crops import Crop, visible
-from dp2.synthesize.geometry import square
+from dp2.faces.crop_box import square
 from dp2.synthesize.resample import resize_portrait
 from dp2.types import Box, Image, Refusal, Region, Steady
 
@@ -32,7 +32,7 @@ class PortraitCrop:
         size: (height, width) of the generator, equal.
         grown: the hole's sides in those of the box.
         smallest, largest: longer sides of face boxes in pixels that are served.
-        most_yaw: how far a head may be turned to the side, see `dp2.portraits.Pose`; beyond, faces come out melted.
+        most_yaw: how far a head may be turned to the side, see `dp2.faces.conditions.Pose`; beyond, faces come out melted.
         most_roll: how far it may be tilted, in degrees.
         surest: weakest score of a face; what hardly is one is not painted as one.
     """

@@ -13,7 +13,7 @@ from PIL import Image
 
 from dp2.choose.matching import Matching
 from dp2.config import build, load_config
-from dp2.face_alignment import SPHEREFACE, aligned
+from dp2.faces.alignment import SPHEREFACE, aligned
 from dp2.stages import Detector
 
 

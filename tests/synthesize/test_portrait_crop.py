@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dp2.portraits import oval, pose, tone
+from dp2.faces.conditions import oval, pose, tone
 from dp2.synthesize.crops import Crop, sealed
 from dp2.synthesize.judge import FaceJudge
 from dp2.synthesize.portrait_crop import PortraitCrop

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dp2.face_alignment import SPHEREFACE, aligned
+from dp2.faces.alignment import SPHEREFACE, aligned
 from dp2.types import Image
 
 _SIZE = (112, 96)
@@ -76,7 +76,7 @@ def sharpness(face: Image) -> float:
     contrast.
 
     Args:
-        face: (H, W, 3) uint8 RGB, cut out by `dp2.face_alignment.aligned`.
+        face: (H, W, 3) uint8 RGB, cut out by `dp2.faces.alignment.aligned`.
     """
     import cv2
 

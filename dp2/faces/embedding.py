@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dp2.errors import DetectionError
-from dp2.face_alignment import SPHEREFACE, aligned, boxed, typical_landmarks
-from dp2.face_graph import FaceGraph
+from dp2.faces.alignment import SPHEREFACE, aligned, boxed, typical_landmarks
+from dp2.faces.embedding_graph import FaceGraph
 from dp2.inference.lazy_network import LazyNetwork
 from dp2.types import Image
 
@@ -67,7 +67,7 @@ class MobileFaceNet:
     The published weights name no licence: they are for measurements on machines of your own, and are never shipped.
 
     Args:
-        device: "auto" and "cpu": the processor, by `dp2.face_graph`; others, e.g. "cuda": by PyTorch.
+        device: "auto" and "cpu": the processor, by `dp2.faces.embedding_graph`; others, e.g. "cuda": by PyTorch.
         weights: name in the registry, or a file.
         same_person: see `FaceEmbedder`. Of 6600 pairs of people in photos (58 pixels and more) none is as alike as the
             default (99.9 % are below 0.34), by `benchmarks/face_embedding.py`.
