@@ -30,7 +30,7 @@ from generator import product  # noqa: E402
 from labels import Labelled, annotated, read  # noqa: E402
 
 from dp2.config import build, load_config  # noqa: E402
-from dp2.detect.nms import areas, intersections  # noqa: E402
+from dp2.geometry.nms import areas, intersections  # noqa: E402
 from dp2.models.densepose_cse import DensePoseCSE  # noqa: E402
 from dp2.models.dsfd import DSFD  # noqa: E402
 from dp2.models.fuse import fuse_for_inference  # noqa: E402

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dp2.boxes import iou
+from dp2.geometry.boxes import iou
 from dp2.choose.evidence import NOBODY, Distances, Limits, Piece, settle
 from dp2.choose.front import RIVAL
 from dp2.types import Detections, Frame, Image, Origin

@@ -10,7 +10,7 @@ from itertools import groupby
 
 import numpy as np
 
-from dp2.boxes import empty, union
+from dp2.geometry.boxes import empty, union
 from dp2.compose.behind import behind
 from dp2.compose.check import patch_fault
 from dp2.compose.paste import paste

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dp2.bodies import nearest
+from dp2.geometry.bodies import nearest
 from dp2.detect.frames import check_fraction, check_images, check_relax, detection_errors, origins
 from dp2.inference.torch_network import lazy_network
 from dp2.detect.rcnn import answers, fused

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dp2.detect.border import up_to_border
+from dp2.geometry.border import up_to_border
 from dp2.inference.engine import Network
 from dp2.detect.frames import check_fraction, require_finite
 from dp2.inference.lazy_engine import LazyEngine

@@ -24,7 +24,7 @@ from dp2.detect.frames import (
     origins,
     require_finite,
 )
-from dp2.detect.nms import nms
+from dp2.geometry.nms import nms
 from dp2.detect.packaged import checksum, packaged_file, read_weights
 from dp2.errors import EngineError, UsageError, WeightsError
 from dp2.types import FACE, Detections, Image

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dp2.bodies import BodyRule, clipped, whole
+from dp2.geometry.bodies import BodyRule, clipped, whole
 from dp2.detect.frames import check_fraction, check_images, check_relax
 from dp2.errors import UsageError
 from dp2.stages import Detector

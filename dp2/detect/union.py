@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from dp2.detect.frames import check_fraction, joined
-from dp2.detect.nms import suppress
+from dp2.geometry.nms import suppress
 from dp2.errors import UsageError
 from dp2.stages import Detector
 from dp2.types import Detections, Image

@@ -23,7 +23,7 @@ from dp2.detect.frames import (
     require_finite,
 )
 from dp2.inference.lazy_engine import LazyEngine
-from dp2.detect.nms import suppress
+from dp2.geometry.nms import suppress
 from dp2.errors import DetectionError, EngineError, UsageError, WeightsError
 from dp2.types import PERSON, VEHICLE, Detections, Image
 from dp2.weights.store import Store

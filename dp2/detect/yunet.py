@@ -22,7 +22,7 @@ from dp2.detect.frames import (
     require_finite,
 )
 from dp2.inference.lazy_engine import LazyEngine
-from dp2.detect.nms import suppress
+from dp2.geometry.nms import suppress
 from dp2.detect.scale import Scale, network_size, parse_scale
 from dp2.errors import DetectionError, EngineError, WeightsError
 from dp2.types import FACE, Detections, Image

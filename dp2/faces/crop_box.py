@@ -1,13 +1,13 @@
 """Which rectangle around a face a generator sees: integer arithmetic, equal to the published pipeline.
 
 Boxes are x0 y0 x1 y1 in pixels, half-open, and may leave the frame. Source of the rules: DeepPrivacy2's
-`detection/box_utils_fdf.py`, restated; proven by the case `pipeline`. Bodies: `dp2.bodies`.
+`detection/box_utils_fdf.py`, restated; proven by the case `pipeline`. Bodies: `dp2.geometry.bodies`.
 """
 
 from __future__ import annotations
 
-from dp2.bodies import clipped as clipped
-from dp2.bodies import whole as whole
+from dp2.geometry.bodies import clipped as clipped
+from dp2.geometry.bodies import whole as whole
 from dp2.types import Box
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dp2.boxes import iou
+from dp2.geometry.boxes import iou
 from dp2.stages import Detector
 from dp2.synthesize.crops import Crop
 from dp2.types import FACE

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dp2.detect.border import up_to_border
+from dp2.geometry.border import up_to_border
 
 HEIGHT, WIDTH = 60, 80
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torchvision import ops
 
-from dp2.detect.nms import nms, suppress
+from dp2.geometry.nms import nms, suppress
 from dp2.types import Detections, Origin
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dp2.bodies import nearest, padded
+from dp2.geometry.bodies import nearest, padded
 from dp2.compose.paste import paste
 from dp2.synthesize.crops import BodyCrop, Crop, Cropper, FaceCrop, visible
 from dp2.faces.crop_box import fitted_square, square

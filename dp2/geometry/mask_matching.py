@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from dp2.bodies import mask_box
+from dp2.geometry.bodies import mask_box
 
 
 def mask_ious(masks: NDArray[np.bool_], others: NDArray[np.bool_]) -> NDArray[np.float32]:
