@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
 from dp2.anonymizer import Anonymizer, Detect, FrameDetections
-from dp2.detect.formats import GivenFile, SavedFile, check_kinds
-from dp2.detect.sealed import open_sealed, seal
-from dp2.detect.stored import DetectionWriter, cache_folder, cache_key
+from dp2.detections.formats import GivenFile, SavedFile, check_kinds
+from dp2.detections.sealed import open_sealed, seal
+from dp2.detections.stored import DetectionWriter, cache_folder, cache_key
 from dp2.errors import UnreadableMedia
 from dp2.pipeline import BackgroundSink, Prefetch
 from dp2.result import Result, Summary

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import IO
 
 from dp2.anonymizer import Anonymizer, Detect, FrameDetections
-from dp2.detect.records import from_records, to_records
+from dp2.detections.records import from_records, to_records
 from dp2.errors import UnreadableMedia
 from dp2.stages import StreamChooser, Study
 from dp2.types import Frame

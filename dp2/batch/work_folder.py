@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dp2.detect.records import from_records, to_records
+from dp2.detections.records import from_records, to_records
 from dp2.errors import DetectionFileError, OutputError, UnreadableMedia, UsageError
 from dp2.frame_manifest import MANIFEST, FrameEntry, FrameManifest
 from dp2.sink.atomic import atomic_path, output_error

@@ -152,7 +152,7 @@ def _anonymize(
 
 
 def _settings(options: Mapping[str, Any], stack: contextlib.ExitStack) -> Options:
-    from dp2.detect.formats import detection_writer, open_detections
+    from dp2.detections.formats import detection_writer, open_detections
     from dp2.files import Options
     from dp2.sink.atomic import atomic_path
     from dp2.sink.encoder import Encoding

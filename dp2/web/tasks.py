@@ -158,7 +158,7 @@ def _inspect_video(source: Path, preview: Path, limits: Mapping[str, Any], suffi
 
 def detect(workshop: Workshop, line: Line, arguments: Arguments) -> dict[str, Any]:
     """Find people; they are stored for `anonymize`, and shown as frames with boxes."""
-    from dp2.detect.stored import DetectionWriter
+    from dp2.detections.stored import DetectionWriter
     from dp2.web.gallery import Gallery
 
     anonymizer = workshop.anonymizer(arguments["anonymizer"])
@@ -190,7 +190,7 @@ def detect(workshop: Workshop, line: Line, arguments: Arguments) -> dict[str, An
 
 def anonymize(workshop: Workshop, line: Line, arguments: Arguments) -> dict[str, Any]:
     """Anonymize a file; people who were clicked, or are known by reference faces, stay."""
-    from dp2.detect.stored import StoredDetections
+    from dp2.detections.stored import StoredDetections
     from dp2.files import Options, anonymize_image, anonymize_video
 
     anonymizer = workshop.anonymizer(arguments["anonymizer"])

@@ -25,7 +25,7 @@ from PIL import Image
 
 from dp2.cli.anonymize import anonymize
 from dp2.config import build, config_names, load_config
-from dp2.detect.stored import DetectionWriter
+from dp2.detections.stored import DetectionWriter
 from dp2.types import FACE, PERSON, PERSON_SURFACE, VEHICLE, Detections, Frame
 from dp2.weights.needs import weights_of
 from dp2.weights.registry import entries

@@ -18,10 +18,10 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 
 from dp2.cli.anonymize import anonymize
-from dp2.detect.coco import CocoDetections, CocoWriter
-from dp2.detect.coco_shapes import decode_counts
-from dp2.detect.formats import open_detections
-from dp2.detect.stored import StoredDetections
+from dp2.detections.coco import CocoDetections, CocoWriter
+from dp2.detections.coco_shapes import decode_counts
+from dp2.detections.formats import open_detections
+from dp2.detections.stored import StoredDetections
 from dp2.errors import DetectionFileError
 from dp2.types import FACE, PERSON, VEHICLE, Detections, Frame, Origin
 

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dp2.detect.records import decode_mask
-from dp2.detect.sealed import open_sealed, seal
-from dp2.detect.stored import StoredDetections
+from dp2.detections.records import decode_mask
+from dp2.detections.sealed import open_sealed, seal
+from dp2.detections.stored import StoredDetections
 from dp2.errors import DetectionFileError
 from dp2.types import Frame
 

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from dp2.detect.formats import check_kinds, open_detections
-from dp2.detect.records import decode_mask, encode_mask, from_records, to_records
-from dp2.detect.stored import DetectionWriter, StoredDetections, cache_key
+from dp2.detections.formats import check_kinds, open_detections
+from dp2.detections.records import decode_mask, encode_mask, from_records, to_records
+from dp2.detections.stored import DetectionWriter, StoredDetections, cache_key
 from dp2.errors import DetectionFileError
 from dp2.types import Detections, Frame, Origin
 

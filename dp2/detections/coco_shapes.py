@@ -1,4 +1,4 @@
-"""An annotation of COCO as a record of `dp2.detect.records`: boxes, polygons, run lengths, keypoints."""
+"""An annotation of COCO as a record of `dp2.detections.records`: boxes, polygons, run lengths, keypoints."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dp2.detect.records import decode_mask, encode_mask
+from dp2.detections.records import decode_mask, encode_mask
 
 _FARTHEST = 1e5  # pixels; a corner beyond it is no corner of a picture
 _SHIFT = 4  # bits of a pixel's fractions in OpenCV's polygons

@@ -6,7 +6,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from dp2.detect.stored import SCHEMA, StoredDetections
+from dp2.detections.stored import SCHEMA, StoredDetections
 from dp2.errors import DetectionFileError
 
 _CHUNK = 1 << 20

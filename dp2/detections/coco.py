@@ -12,16 +12,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from dp2.detect.coco_names import kind_of
-from dp2.detect.coco_shapes import rows_of
-from dp2.detect.records import from_records, to_records
-from dp2.detect.stored import check_place, medium_of
+from dp2.detections.coco_names import kind_of
+from dp2.detections.coco_shapes import rows_of
+from dp2.detections.records import from_records, to_records
+from dp2.detections.stored import check_place, medium_of
 from dp2.errors import DetectionFileError
 from dp2.types import Detections, Frame
 
 
 class CocoDetections:
-    """A file of COCO annotations, looked up as `dp2.detect.stored.StoredDetections`. It is held in memory.
+    """A file of COCO annotations, looked up as `dp2.detections.stored.StoredDetections`. It is held in memory.
 
     Categories that are people, faces, vehicles and plates become those kinds, COCO's other things are left out, and
     names that COCO does not know stay kinds of their own, which are covered.

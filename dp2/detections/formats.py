@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
-from dp2.detect.coco import CocoDetections, CocoWriter
-from dp2.detect.stored import SCHEMA, DetectionWriter, StoredDetections
+from dp2.detections.coco import CocoDetections, CocoWriter
+from dp2.detections.stored import SCHEMA, DetectionWriter, StoredDetections
 from dp2.errors import DetectionFileError
 from dp2.types import FACE, PERSON, PERSON_SURFACE
 

@@ -11,7 +11,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from dp2.detect.records import from_records, to_records
+from dp2.detections.records import from_records, to_records
 from dp2.errors import DetectionFileError
 from dp2.types import Detections, Frame
 
