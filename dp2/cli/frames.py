@@ -11,10 +11,10 @@ import click
 from dp2.cli.command import GroupedCommand
 
 if TYPE_CHECKING:
-    from dp2.frame_manifest import FrameManifest
+    from dp2.media.frame_manifest import FrameManifest
     from dp2.stages import Sink
     from dp2.types import Frame
-    from dp2.video_info import VideoInfo
+    from dp2.media.video_info import VideoInfo
 
 T = TypeVar("T")
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -73,7 +73,7 @@ def join(
     """Write the frames in FOLDER as VIDEO. It is refused as long as one of them is missing."""
     from dp2.batch.work_folder import WorkFolder
     from dp2.errors import UsageError
-    from dp2.frame_manifest import read_manifest
+    from dp2.media.frame_manifest import read_manifest
     from dp2.sink.encoder import Encoding
     from dp2.sink.naming import check_apart
     from dp2.sink.open import open_sink

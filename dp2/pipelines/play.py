@@ -20,7 +20,7 @@ from dp2.pipelines.nodes import Visual
 from dp2.pipelines.plan import Plan
 from dp2.result import Result, Summary
 from dp2.types import Frame, Image
-from dp2.video_info import VideoInfo
+from dp2.media.video_info import VideoInfo
 
 
 class Shows(Protocol):

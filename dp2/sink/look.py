@@ -9,7 +9,7 @@ from av.codec.codec import Codec
 
 from dp2.errors import UsageError
 from dp2.sink.encoder import Encoding
-from dp2.video_info import (
+from dp2.media.video_info import (
     BT709,
     RANGE_FULL,
     RANGE_LIMITED,

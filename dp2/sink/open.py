@@ -9,7 +9,7 @@ from dp2.sink.containers import ANIMATION_SUFFIXES
 from dp2.sink.encoder import Encoding
 from dp2.sink.video import VideoSink
 from dp2.stages import Sink
-from dp2.video_info import VideoInfo
+from dp2.media.video_info import VideoInfo
 
 
 def open_sink(

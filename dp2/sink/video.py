@@ -26,7 +26,7 @@ from dp2.sink.look import Look, pixel_format
 from dp2.sink.priority import scheduled_as_before
 from dp2.sink.tags import copy_tags
 from dp2.types import Frame
-from dp2.video_info import RANGE_FULL, VideoInfo
+from dp2.media.video_info import RANGE_FULL, VideoInfo
 
 _CODEC_BITEXACT = 1 << 23  # AV_CODEC_FLAG_BITEXACT: no version strings in the stream
 _MUXER_BITEXACT = 0x400  # AVFMT_FLAG_BITEXACT: no version and no date of the muxer

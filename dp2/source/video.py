@@ -21,7 +21,7 @@ from dp2.source.decoder import Damage, whole_frames
 from dp2.source.probe import Orientation, open_video, probe
 from dp2.source.timing import exact_rate, resample
 from dp2.types import Frame, Image
-from dp2.video_info import (
+from dp2.media.video_info import (
     RANGE_FULL,
     RGB_MATRIX,
     UNSPECIFIED,

@@ -23,7 +23,7 @@ from dp2.batch.work_folder import Planned, WorkFolder
 from dp2.cli import main
 from dp2.errors import OutputError, UnreadableMedia, UsageError
 from dp2.files import plain
-from dp2.frame_manifest import read_manifest
+from dp2.media.frame_manifest import read_manifest
 from dp2.result import Result
 from dp2.source.frame_folder import FrameFolderSource, read_frame
 from dp2.source.video import VideoSource

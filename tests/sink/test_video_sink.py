@@ -18,7 +18,7 @@ from dp2.sink.encoder import Encoding
 from dp2.sink.video import VideoSink
 from dp2.source.video import VideoSource
 from dp2.types import Frame
-from dp2.video_info import Colour, VideoInfo
+from dp2.media.video_info import Colour, VideoInfo
 
 
 def copy(path: Path, target: Path, **options) -> VideoSource:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from dp2.errors import UnreadableMedia
-from dp2.video_info import Colour, VideoInfo
+from dp2.media.video_info import Colour, VideoInfo
 
 MANIFEST = "frames.json"
 SCHEMA = "dp2.frames/1"
