@@ -1,7 +1,7 @@
 """Configurations are Python files whose top-level names are calls not made yet.
 
     from dp2.config import L
-    from dp2.detect.centerface import CenterFace
+    from dp2.detect.faces.centerface import CenterFace
     detector = L(CenterFace)(score_threshold=0.2)
 
 `load_config` runs such a file and gives an OmegaConf tree (nodes are dicts with `_target_`, as in hydra);

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _SHELF = "anonymizers/_face"
 _SHARED = ("device", "engine")  # names that the shelf's nodes refer to
-_MULTISCALE = "dp2.detect.multiscale.MultiScale"
+_MULTISCALE = "dp2.detect.combine.multiscale.MultiScale"
 
 
 def use_face_detector(tree: DictConfig, name: str) -> None:
@@ -73,7 +73,7 @@ def _network(node: DictConfig) -> str:
 
 def centerface_judge(*, engine: str = "auto", device: str = "auto", threshold: float = 0.5) -> FaceJudge:
     """Looks at painted faces with CenterFace, whatever finds the faces of the run and with whatever settings."""
-    from dp2.detect.centerface import CenterFace
+    from dp2.detect.faces.centerface import CenterFace
     from dp2.synthesize.judge import FaceJudge
 
     return FaceJudge(detector=CenterFace(score_threshold=threshold, engine=engine, device=device), threshold=threshold)

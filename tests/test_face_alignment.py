@@ -67,7 +67,7 @@ def test_a_large_face_is_averaged_down() -> None:
 
 
 def test_landmarks_guessed_from_a_box_are_near_the_detected_ones(astronaut: np.ndarray) -> None:
-    from dp2.detect.centerface import CenterFace
+    from dp2.detect.faces.centerface import CenterFace
 
     ((face,),) = CenterFace()([astronaut])
     gap = np.linalg.norm(typical_landmarks(face.boxes)[0] - face.keypoints[0, :, :2], axis=1)

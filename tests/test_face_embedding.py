@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from dp2.detect.centerface import CenterFace
+from dp2.detect.faces.centerface import CenterFace
 from dp2.errors import CheckpointMismatch, MissingWeights
 from dp2.faces.alignment import SPHEREFACE, aligned
 from dp2.faces.embedding import FaceNet, MobileFaceNet

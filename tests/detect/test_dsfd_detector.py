@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from dp2.detect.dsfd import DSFD
+from dp2.detect.faces.dsfd import DSFD
 from dp2.errors import DetectionError, MissingWeights, UsageError
 from dp2.models import dsfd
 from dp2.stages import Detector

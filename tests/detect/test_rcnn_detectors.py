@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from dp2.detect import densepose_cse, keypoint_rcnn, mask_rcnn, person_keypoints, posed_people
-from dp2.detect.rcnn import never_empty
+from dp2.detect.people.rcnn import never_empty
 from dp2.errors import CheckpointMismatch, MissingWeights, UsageError
 from dp2.models.roi_heads import Selection
 from dp2.stages import Detector
@@ -49,8 +49,8 @@ def detector(make: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         path = make.write_pickle(tmp_path / f"{name}.pkl", make.seeded(small), stale=False)
         resize = make.resize_shortest_edge
         monkeypatch.setattr("dp2.models.rcnn.resize_shortest_edge", lambda image: resize(image, 96, 160))
-        monkeypatch.setattr("dp2.detect.mask_rcnn._build", lambda: make.small("mask_rcnn"))
-        monkeypatch.setattr("dp2.detect.keypoint_rcnn._build", lambda: make.small("keypoint_rcnn"))
+        monkeypatch.setattr("dp2.detect.people.mask_rcnn._build", lambda: make.small("mask_rcnn"))
+        monkeypatch.setattr("dp2.detect.people.keypoint_rcnn._build", lambda: make.small("keypoint_rcnn"))
         monkeypatch.setattr(densepose_cse.DensePoseCSE, "_build", lambda self: make.small("densepose_cse"))
         kinds = {
             "mask_rcnn": mask_rcnn.MaskRCNN,

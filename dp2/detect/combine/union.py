@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from dp2.detect.frames import check_fraction, joined
+from dp2.detect.checks import check_fraction, joined
 from dp2.geometry.nms import suppress
 from dp2.errors import UsageError
 from dp2.stages import Detector

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from dp2.detect.frames import check_images, check_relax, detection_errors
-from dp2.detect.matte import SelfieMatte
+from dp2.detect.checks import check_images, check_relax, detection_errors
+from dp2.detect.people.matte import SelfieMatte
 from dp2.errors import UsageError
 from dp2.stages import Detector
 from dp2.types import PERSON, Detections, Image
@@ -15,10 +15,10 @@ from dp2.types import PERSON, Detections, Image
 class LightBodies:
     """Gives the people that a detector of boxes finds their masks; other kinds pass through.
 
-    A mask holds all of its person that the matte shows, and more where it is unsure; see `dp2.detect.matte`.
+    A mask holds all of its person that the matte shows, and more where it is unsure; see `dp2.detect.people.matte`.
 
     Args:
-        boxes: finds people, e.g. `dp2.detect.yolox.Yolox`.
+        boxes: finds people, e.g. `dp2.detect.people.yolox.Yolox`.
         matte: makes the masks.
 
     Raises:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dp2.inference.engine import Network
-from dp2.detect.frames import (
+from dp2.detect.checks import (
     by_size,
     check_fraction,
     check_images,
@@ -23,7 +23,7 @@ from dp2.detect.frames import (
 )
 from dp2.inference.lazy_engine import LazyEngine
 from dp2.geometry.nms import suppress
-from dp2.detect.scale import Scale, network_size, parse_scale
+from dp2.detect.combine.scale import Scale, network_size, parse_scale
 from dp2.errors import DetectionError, EngineError, WeightsError
 from dp2.types import FACE, Detections, Image
 from dp2.weights.store import Store
@@ -39,7 +39,7 @@ class YuNet:
     """Face detector with 5 landmarks: eyes, nose, corners of the mouth.
 
     The file is looked for when the detector is built and loaded with the first frame. Instances may be called from
-    several threads. Faces larger than about 300 pixels want smaller passes: see `dp2.detect.multiscale`.
+    several threads. Faces larger than about 300 pixels want smaller passes: see `dp2.detect.combine.multiscale`.
 
     Args:
         score_threshold: faces below it are not reported, or as weak ones if the caller relaxes it.

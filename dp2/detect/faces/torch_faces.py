@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dp2.detect.frames import in_frame, origins, require_finite
+from dp2.detect.checks import in_frame, origins, require_finite
 from dp2.types import FACE, Detections, Image
 
 if TYPE_CHECKING:

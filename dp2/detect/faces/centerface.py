@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dp2.detect.centerface_ranges import MEASURED_ON, RANGES
+from dp2.detect.faces.centerface_ranges import MEASURED_ON, RANGES
 from dp2.inference.engine import Engine, Network
-from dp2.detect.frames import (
+from dp2.detect.checks import (
     by_size,
     check_fraction,
     check_images,
@@ -23,8 +23,8 @@ from dp2.detect.frames import (
 )
 from dp2.inference.lazy_engine import LazyEngine
 from dp2.geometry.nms import suppress
-from dp2.detect.packaged import checksum, packaged_file
-from dp2.detect.scale import Scale, network_size, parse_scale
+from dp2.weights.packaged import checksum, packaged_file
+from dp2.detect.combine.scale import Scale, network_size, parse_scale
 from dp2.errors import DetectionError, EngineError, WeightsError
 from dp2.types import FACE, Detections, Image
 

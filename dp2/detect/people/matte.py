@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from dp2.geometry.border import up_to_border
 from dp2.inference.engine import Network
-from dp2.detect.frames import check_fraction, require_finite
+from dp2.detect.checks import check_fraction, require_finite
 from dp2.inference.lazy_engine import LazyEngine
 from dp2.errors import DetectionError, EngineError, UnreadableCheckpoint, UsageError
 from dp2.types import Image
@@ -66,7 +66,7 @@ class SelfieMatte:
         least_side: boxes whose longer side has fewer pixels are masked whole, without asking the network.
         convex: inside the box, what lies between parts of the person is masked too: the network overlooks hands that
             swing beside the body. A mask with all its gaps is a seventh smaller.
-        engine, device: as in `dp2.detect.yolox.Yolox`.
+        engine, device: as in `dp2.detect.people.yolox.Yolox`.
         weights: name in the registry, or a TensorFlow Lite file.
 
     Raises:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dp2.detect.frames import check_images, check_relax
+from dp2.detect.checks import check_images, check_relax
 from dp2.errors import DetectionError, UsageError
 from dp2.stages import Detector
 from dp2.types import FACE, PERSON, Detections, Image

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dp2.detect.frames import (
+from dp2.detect.checks import (
     by_size,
     check_fraction,
     check_images,
@@ -25,12 +25,12 @@ from dp2.detect.frames import (
     require_finite,
 )
 from dp2.geometry.nms import nms
-from dp2.detect.packaged import checksum, packaged_file, read_weights
+from dp2.weights.packaged import checksum, packaged_file, read_weights
 from dp2.errors import EngineError, UsageError, WeightsError
 from dp2.types import FACE, Detections, Image
 
 if TYPE_CHECKING:
-    from dp2.detect.mtcnn_cascade import Cascade
+    from dp2.detect.faces.mtcnn_cascade import Cascade
 
 _FILES = ("pnet.pt", "rnet.pt", "onet.pt")
 _BATCH_PIXELS = 8 * 1280 * 720
@@ -120,7 +120,7 @@ class MTCNN:
     def _read(self) -> _Loaded:
         import torch
 
-        from dp2.detect.mtcnn_cascade import Cascade
+        from dp2.detect.faces.mtcnn_cascade import Cascade
 
         try:
             device = torch.device(_default_device() if self._device == "auto" else self._device)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dp2.inference.engine import Network
-from dp2.detect.frames import (
+from dp2.detect.checks import (
     by_size,
     check_fraction,
     check_images,
