@@ -29,7 +29,7 @@ from dp2.config import build, load_config  # noqa: E402
 from dp2.data.batch import Batch  # noqa: E402
 from dp2.inference.device import amp_dtype, pick_device  # noqa: E402
 from dp2.models.folding import folded  # noqa: E402
-from dp2.models.portrait_critics import FrozenFeatures  # noqa: E402
+from dp2.models.portrait.critics import FrozenFeatures  # noqa: E402
 from dp2.training.distributed import Group  # noqa: E402
 from dp2.training.ema import ExponentialAverage  # noqa: E402
 from dp2.training.loop import numbered  # noqa: E402

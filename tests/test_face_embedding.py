@@ -15,7 +15,7 @@ from dp2.detect.faces.centerface import CenterFace
 from dp2.errors import CheckpointMismatch, MissingWeights
 from dp2.faces.alignment import SPHEREFACE, aligned
 from dp2.faces.embedding import FaceNet, MobileFaceNet
-from dp2.models.inception_resnet_v1 import InceptionResnetV1
+from dp2.models.faces.inception_resnet_v1 import InceptionResnetV1
 
 
 @pytest.fixture(autouse=True)

@@ -2,7 +2,7 @@
 
 from dp2.config import L
 
-generator = L("dp2.models.portrait_unet.PortraitUnet")(widths=[32, 64, 128, 192, 256], z_channels=64, w_channels=192)
+generator = L("dp2.models.portrait.unet.PortraitUnet")(widths=[32, 64, 128, 192, 256], z_channels=64, w_channels=192)
 processor = L("dp2.synthesize.portrait_backend.PortraitBackend")(
     _partial_=True,
     widths="${generator.widths}",

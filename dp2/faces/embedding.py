@@ -195,12 +195,12 @@ def _loaded(make: Callable[[], nn.Module], path: Path, device: torch.device, lef
 
 
 def _load_mobile_facenet(path: Path, device: torch.device) -> nn.Module:
-    from dp2.models.mobile_facenet import MobileFaceNet as Network
+    from dp2.models.faces.mobile_facenet import MobileFaceNet as Network
 
     return _loaded(Network, path, device, ())
 
 
 def _load_facenet(path: Path, device: torch.device) -> nn.Module:
-    from dp2.models.inception_resnet_v1 import InceptionResnetV1
+    from dp2.models.faces.inception_resnet_v1 import InceptionResnetV1
 
     return _loaded(InceptionResnetV1, path, device, ("logits.*",))

@@ -1,7 +1,7 @@
 """MobileFaceNet as an ONNX graph, built from its checkpoint and run without torch.
 
 Importing torch takes 2 s of processor time and 300 MB, and its convolutions of 112×96 pixels three times as long as an
-inference engine's. The network is that of `dp2.models.mobile_facenet`, batch normalisation folded in.
+inference engine's. The network is that of `dp2.models.faces.mobile_facenet`, batch normalisation folded in.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from dp2.weights.tables import CheckpointArrays, network_table
 _EPSILON = 1e-5  # of torch's BatchNorm2d
 _SIZE = (112, 96)
 _STAGES = ((2, 64, 5, 2), (4, 128, 1, 2), (2, 128, 6, 1), (4, 128, 1, 2), (2, 128, 2, 1))
-"""Expansion, channels, blocks, stride of the first; as in `dp2.models.mobile_facenet`."""
+"""Expansion, channels, blocks, stride of the first; as in `dp2.models.faces.mobile_facenet`."""
 
 Array = NDArray[np.float32]
 

@@ -34,7 +34,7 @@ class PortraitBackend:
         checkpoint: as training exports it.
         amp: multiply in bfloat16; None = where the processor does so in hardware.
         engine: one of `dp2.inference.onnx_cpu.ENGINES`.
-        widths, z_channels, w_channels: as of `dp2.models.portrait_unet.PortraitUnet`.
+        widths, z_channels, w_channels: as of `dp2.models.portrait.unet.PortraitUnet`.
 
     Raises:
         MissingWeights, UnsafeCheckpoint, UnreadableCheckpoint: as `dp2.weights.readers.load_arrays`.
@@ -109,7 +109,7 @@ def seen_by_generator(known: _Floats, keep: _Floats, keypoints: _Floats, tone: _
 
 
 def _landmark_maps(keypoints: _Floats, side: int) -> _Floats:
-    """(S, S, 3): eyes, nose, mouth; see `dp2.models.portrait_unet.landmark_maps`."""
+    """(S, S, 3): eyes, nose, mouth; see `dp2.models.portrait.unet.landmark_maps`."""
     centres = (np.arange(side, dtype=np.float32) + np.float32(0.5)) / np.float32(side)
     near = np.exp(-((centres - keypoints[:, :2, None]) ** 2) / np.float32(2 * _LANDMARK_SIGMA**2))  # [5, 2, S]
     spots = near[:, 1, :, None] * near[:, 0, None, :]  # [5, S, S]
@@ -118,7 +118,7 @@ def _landmark_maps(keypoints: _Floats, side: int) -> _Floats:
 
 
 def _sharpness(known: _Floats, keep: _Floats) -> float:
-    """See `dp2.models.portrait_unet.sharpness`."""
+    """See `dp2.models.portrait.unet.sharpness`."""
     grey = known.mean(axis=2, dtype=np.float32)
     window = np.ones((2 * _REACH + 1, 2 * _REACH + 1), np.uint8)
     certain = cv2.erode(keep, window, borderType=cv2.BORDER_CONSTANT, borderValue=1.0)

@@ -1,6 +1,6 @@
 """dp2's own face generator as an ONNX graph, built from its checkpoint without torch.
 
-The network is that of `dp2.models.portrait_unet`, whose docstrings say where it comes from; the names are its keys.
+The network is that of `dp2.models.portrait.unet`, whose docstrings say where it comes from; the names are its keys.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def portrait_onnx(arrays: CheckpointArrays, *, widths: Sequence[int], w_channels
 
     Args:
         arrays: of the checkpoint, without the mapping network's and the average style.
-        widths, w_channels: as of `dp2.models.portrait_unet.PortraitUnet`.
+        widths, w_channels: as of `dp2.models.portrait.unet.PortraitUnet`.
 
     Raises:
         CheckpointMismatch: they are not that network's.

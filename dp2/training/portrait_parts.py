@@ -7,8 +7,8 @@ from torch import nn
 
 from dp2.errors import CheckpointMismatch
 from dp2.models.folding import folded
-from dp2.models.portrait_critics import FrozenFeatures
-from dp2.models.portrait_unet import PortraitUnet
+from dp2.models.portrait.critics import FrozenFeatures
+from dp2.models.portrait.unet import PortraitUnet
 from dp2.weights.loading import generator_state, load_checkpoint, load_strict, network_state
 from dp2.weights.store import Store
 
@@ -28,7 +28,7 @@ def frozen_features(*, weights: str = _DETECTOR, enlarge: int = 1, scale: tuple[
         MissingWeights: they are not on this machine.
         CheckpointMismatch: the file holds another network.
     """
-    from dp2.models.retinaface import rename_published
+    from dp2.models.faces.retinaface import rename_published
 
     path = Store().path(weights)
     state = rename_published(network_state(load_checkpoint(path), str(path)))

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from dp2.data.batch import Batch
-from dp2.models.style_net import Styled
+from dp2.models.stylegan.style_net import Styled
 from dp2.training.augment import Augmentation, Views
 from dp2.training.conditions import Painter
 from dp2.training.losses import discriminator_loss, epsilon_penalty, generator_loss, path_lengths, r1_penalty
@@ -43,7 +43,7 @@ class StyleGAN2:
 
     Args:
         generator: a `dp2.models.generator.Generator`.
-        discriminator: as `dp2.models.discriminator.StyleGAN2Discriminator`.
+        discriminator: as `dp2.models.stylegan.discriminator.StyleGAN2Discriminator`.
         r1: λ of λ/2 · ‖∂D/∂x‖².
         r1_interval: steps from one R1 to the next; it counts as often.
         epsilon: weight of the penalty on real logits.

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dp2.models.dsfd import DSFD
-from dp2.models.resnet_fpn import BackboneSettings
+from dp2.models.faces.dsfd import DSFD
+from dp2.models.rcnn.resnet_fpn import BackboneSettings
 
 HERE = Path(__file__).parent
 

@@ -55,7 +55,7 @@ def plain_square(box: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
 
 def plain_picture(cases: ModuleType) -> np.ndarray:
     """`scene()` with `FACES` painted over in the order of their areas; truncation 1, latents 11, 18, 25."""
-    from dp2.models.stylegan_unet import StyleGANUnet
+    from dp2.models.stylegan.unet import StyleGANUnet
 
     settings = cases.GENERATORS["face"]
     network = cases.Plain(cases.seeded(cases.shapes_of(StyleGANUnet(**settings))))

@@ -21,15 +21,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dp2.models.densepose_cse import CSESettings, DensePoseCSE
+from dp2.models.rcnn.densepose_cse import CSESettings, DensePoseCSE
 from dp2.models.fuse import fuse_for_inference
-from dp2.models.keypoint_rcnn import KeypointRCNN
-from dp2.models.mask_rcnn import MaskRCNN
-from dp2.models.rcnn import LEFTOVERS, RCNNSettings, resize_shortest_edge
-from dp2.models.resnet_fpn import BackboneSettings
-from dp2.models.roi_align import RoiAlign
-from dp2.models.roi_heads import Selection
-from dp2.models.rpn import ProposalSettings
+from dp2.models.rcnn.keypoint_rcnn import KeypointRCNN
+from dp2.models.rcnn.mask_rcnn import MaskRCNN
+from dp2.models.rcnn.base import LEFTOVERS, RCNNSettings, resize_shortest_edge
+from dp2.models.rcnn.resnet_fpn import BackboneSettings
+from dp2.models.rcnn.roi_align import RoiAlign
+from dp2.models.rcnn.roi_heads import Selection
+from dp2.models.rcnn.rpn import ProposalSettings
 from dp2.weights.loading import load_checkpoint, load_strict, network_state
 
 HERE = Path(__file__).parent

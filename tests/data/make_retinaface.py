@@ -37,7 +37,7 @@ def picture() -> Tensor:
 
 
 def main() -> None:
-    from dp2.models.retinaface import RetinaFace
+    from dp2.models.faces.retinaface import RetinaFace
 
     network = RetinaFace("mobilenet").eval()
     network.load_state_dict({k: seeded(k, tuple(v.shape)) for k, v in network.state_dict().items()})

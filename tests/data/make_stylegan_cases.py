@@ -180,8 +180,8 @@ def reduced_ops() -> tuple[dict[str, Tensor], list[dict[str, Any]]]:
 
 
 def main() -> None:
-    from dp2.models.discriminator import StyleGAN2Discriminator
-    from dp2.models.stylegan_unet import StyleGANUnet
+    from dp2.models.stylegan.discriminator import StyleGAN2Discriminator
+    from dp2.models.stylegan.unet import StyleGANUnet
 
     tensors, calls = reduced_ops()
     with torch.no_grad():

@@ -12,7 +12,7 @@ import torch
 
 from dp2.detect.faces.dsfd import DSFD
 from dp2.errors import DetectionError, MissingWeights, UsageError
-from dp2.models import dsfd
+from dp2.models.faces import dsfd
 from dp2.stages import Detector
 from dp2.types import Image, Origin
 

@@ -10,7 +10,7 @@ import torch
 
 from dp2.detect.faces.retinaface import RetinaFace
 from dp2.errors import CheckpointMismatch, DetectionError, EngineError, MissingWeights, UsageError
-from dp2.models.retinaface import RetinaFace as Network
+from dp2.models.faces.retinaface import RetinaFace as Network
 from dp2.stages import Detector
 from dp2.types import Image, Origin
 

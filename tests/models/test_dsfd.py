@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from dp2.errors import DetectionError
-from dp2.models.dsfd import DSFD, LEFTOVERS, FaceBoxes, prior_boxes, rename_published, select_faces
+from dp2.models.faces.dsfd import DSFD, LEFTOVERS, FaceBoxes, prior_boxes, rename_published, select_faces
 from dp2.models.fuse import fuse_for_inference
 from dp2.weights.loading import load_checkpoint, load_strict, network_state
 

@@ -20,9 +20,9 @@ from torch import Tensor, nn
 
 from dp2.errors import UsageError
 from dp2.models import ops, winograd
-from dp2.models.discriminator import StyleGAN2Discriminator
-from dp2.models.fused_unet import channel_moments
-from dp2.models.stylegan_unet import StyleGANUnet
+from dp2.models.stylegan.discriminator import StyleGAN2Discriminator
+from dp2.models.stylegan.fused_unet import channel_moments
+from dp2.models.stylegan.unet import StyleGANUnet
 
 DATA = Path(__file__).resolve().parents[1] / "data"
 PARITY = Path(__file__).resolve().parents[2].parent / "shared" / "parity"

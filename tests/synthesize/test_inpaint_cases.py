@@ -97,10 +97,10 @@ def test_whole_picture(cases: dict[str, np.ndarray], tmp_path: Path, publish: Ca
     arguments = stylegan.GENERATORS["face"]
     config = tmp_path / "narrow.py"
     config.write_text(
-        f"from dp2.config import L\ngenerator = L('dp2.models.stylegan_unet.StyleGANUnet')(**{arguments!r})\n"
+        f"from dp2.config import L\ngenerator = L('dp2.models.stylegan.unet.StyleGANUnet')(**{arguments!r})\n"
         f"weights = {str(tmp_path / 'narrow.ckpt')!r}\n"
     )
-    from dp2.models.stylegan_unet import StyleGANUnet
+    from dp2.models.stylegan.unet import StyleGANUnet
 
     publish(tmp_path, "narrow.ckpt", stylegan.seeded(stylegan.shapes_of(StyleGANUnet(**arguments))))
     inpainter = Inpainter(

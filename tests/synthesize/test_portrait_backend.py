@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from dp2.inference import onnx_cpu as onnx_processor
 from dp2.cli import main
 from dp2.errors import CheckpointMismatch, EngineError, UsageError
-from dp2.models.portrait_unet import PortraitUnet
+from dp2.models.portrait.unet import PortraitUnet
 from dp2.inference.onnx_cpu import with_onnxruntime
 from dp2.synthesize import generators, portrait_backend
 from dp2.synthesize.crops import Crop

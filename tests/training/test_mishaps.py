@@ -197,7 +197,7 @@ def test_lower_is_better_for_every_metric(better: str, expected: float) -> None:
 
     from dp2.metrics.best import BestBy
     from dp2.metrics.metric import Result, Run, View
-    from dp2.models.stylegan_unet import StyleGANUnet
+    from dp2.models.stylegan.unet import StyleGANUnet
 
     class Quarter:
         draws = 1

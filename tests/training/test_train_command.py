@@ -122,12 +122,12 @@ def test_two_processes_equal_one_with_the_same_batch(config: Path, tmp_path: Pat
 PORTRAITS = """
 from dp2.config import L
 
-generator = L("dp2.models.portrait_unet.PortraitUnet")(widths=[4, 8, 8, 8, 8], z_channels=6, w_channels=12)
+generator = L("dp2.models.portrait.unet.PortraitUnet")(widths=[4, 8, 8, 8, 8], z_channels=6, w_channels=12)
 training = L("dp2.training.settings.Training")(
     objective=L("dp2.training.portrait_vae.PortraitObjective")(
         generator="${generator}",
-        encoder=L("dp2.models.portrait_critics.PortraitEncoder")(z_channels=6),
-        discriminator=L("dp2.models.portrait_critics.PortraitDiscriminator")(widths=[4, 8, 8, 8, 8]),
+        encoder=L("dp2.models.portrait.critics.PortraitEncoder")(z_channels=6),
+        discriminator=L("dp2.models.portrait.critics.PortraitDiscriminator")(widths=[4, 8, 8, 8, 8]),
         features=L("toy_people.untrained_features")(),
         adversary_from=0,
         alone=1,

@@ -20,7 +20,7 @@ from torch import nn
 
 from dp2.data.batch import Batch
 from dp2.errors import OutputError, TrainingError, UnreadableCheckpoint
-from dp2.models.stylegan_unet import StyleGANUnet
+from dp2.models.stylegan.unet import StyleGANUnet
 from dp2.training.average_style import settle_average_style
 from dp2.training.checkpoint import Checkpoints
 from dp2.training.conditions import Conditions

@@ -16,7 +16,7 @@ from dp2.types import FACE, Detections, Image
 if TYPE_CHECKING:
     import torch
 
-    from dp2.models import dsfd
+    from dp2.models.faces import dsfd
 
 
 class DSFD:
@@ -82,7 +82,7 @@ class DSFD:
         """Frames of one size."""
         import torch
 
-        from dp2.models.dsfd import select_faces
+        from dp2.models.faces.dsfd import select_faces
 
         height, width = images[0].shape[:2]
         size = network_size(self.scale, (width, height), 1)
@@ -95,7 +95,7 @@ class DSFD:
 
 
 def _build(path: Path, device: torch.device) -> dsfd.DSFD:
-    from dp2.models import dsfd
+    from dp2.models.faces import dsfd
     from dp2.models.fuse import fuse_for_inference
     from dp2.weights.loading import load_checkpoint, load_strict, network_state
 

@@ -14,7 +14,7 @@ from torch.nn.functional import interpolate, pad
 from torchvision.ops import batched_nms
 
 from dp2.errors import CheckpointMismatch, DetectionError
-from dp2.models.mtcnn import ONet, PNet, RNet
+from dp2.models.faces.mtcnn import ONet, PNet, RNet
 
 Faces = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
 

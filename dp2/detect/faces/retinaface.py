@@ -17,7 +17,7 @@ from dp2.types import FACE, Detections, Image
 if TYPE_CHECKING:
     import torch
 
-    from dp2.models.retinaface import RetinaFace as Network
+    from dp2.models.faces.retinaface import RetinaFace as Network
 
 
 class RetinaFace:
@@ -83,7 +83,7 @@ class RetinaFace:
         """Frames of one size."""
         import torch
 
-        from dp2.models.retinaface import select
+        from dp2.models.faces.retinaface import select
 
         height, width = images[0].shape[:2]
         size = network_size(self.scale, (width, height), 1)
@@ -101,8 +101,8 @@ def _build(path: Path, device: torch.device) -> Network:
     import torch
 
     from dp2.models.folding import folded
-    from dp2.models.retinaface import RetinaFace as Network
-    from dp2.models.retinaface import rename_published
+    from dp2.models.faces.retinaface import RetinaFace as Network
+    from dp2.models.faces.retinaface import rename_published
     from dp2.weights.loading import load_checkpoint, load_strict, network_state
 
     source = str(path)

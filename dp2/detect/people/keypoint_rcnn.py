@@ -76,6 +76,6 @@ class KeypointMaskRCNN:
 
 
 def _build() -> nn.Module:
-    from dp2.models.keypoint_rcnn import KeypointRCNN
+    from dp2.models.rcnn.keypoint_rcnn import KeypointRCNN
 
     return KeypointRCNN()

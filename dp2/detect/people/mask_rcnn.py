@@ -86,6 +86,6 @@ class MaskRCNN:
 
 
 def _build() -> nn.Module:
-    from dp2.models.mask_rcnn import MaskRCNN as Network
+    from dp2.models.rcnn.mask_rcnn import MaskRCNN as Network
 
     return Network()

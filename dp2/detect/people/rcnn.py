@@ -47,8 +47,8 @@ def answers(
     """
     import torch
 
-    from dp2.models.rcnn import resize_shortest_edge
-    from dp2.models.roi_heads import Selection
+    from dp2.models.rcnn.base import resize_shortest_edge
+    from dp2.models.rcnn.roi_heads import Selection
 
     loaded, device = network.get()
     with torch.inference_mode():

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from dp2.models.paste_masks import paste_masks
-from dp2.models.rcnn import RCNN, RCNNSettings, Regions, in_batches, per_image
-from dp2.models.resnet_fpn import BackboneSettings
-from dp2.models.roi_align import RoiAlign
-from dp2.models.roi_heads import MaskHead, Selection
+from dp2.models.rcnn.paste_masks import paste_masks
+from dp2.models.rcnn.base import RCNN, RCNNSettings, Regions, in_batches, per_image
+from dp2.models.rcnn.resnet_fpn import BackboneSettings
+from dp2.models.rcnn.roi_align import RoiAlign
+from dp2.models.rcnn.roi_heads import MaskHead, Selection
 
 X101_32X8D = RCNNSettings(
     backbone=BackboneSettings(depths=(3, 4, 23, 3), groups=32, width_per_group=8, stride_in_1x1=False),

@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from torchvision.transforms.functional import resize
 
 from dp2.errors import UsageError
-from dp2.models.boxes import clip_boxes, nonempty
-from dp2.models.resnet_fpn import FPN, STRIDES, BackboneSettings
-from dp2.models.roi_align import RoiAlign
-from dp2.models.roi_heads import BoxDetections, BoxHead, BoxPredictor, Selection, select
-from dp2.models.rpn import RPN, ProposalSettings
+from dp2.models.rcnn.box_deltas import clip_boxes, nonempty
+from dp2.models.rcnn.resnet_fpn import FPN, STRIDES, BackboneSettings
+from dp2.models.rcnn.roi_align import RoiAlign
+from dp2.models.rcnn.roi_heads import BoxDetections, BoxHead, BoxPredictor, Selection, select
+from dp2.models.rcnn.rpn import RPN, ProposalSettings
 
 BGR_MEAN = (103.530, 116.280, 123.675)
 

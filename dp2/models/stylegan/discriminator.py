@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from dp2.errors import UsageError
-from dp2.models.layers import Conv2d, Linear, ResidualBlock
-from dp2.models.ops import fir_filter
+from dp2.models.stylegan.layers import Conv2d, Linear, ResidualBlock
+from dp2.models.stylegan.ops import fir_filter
 
 
 class StyleGAN2Discriminator(nn.Module):

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torchvision.ops import roi_align
 
-from dp2.models.roi_gather import gather_regions
+from dp2.models.rcnn.roi_gather import gather_regions
 
 _CANONICAL_SIZE, _CANONICAL_LEVEL, _FIRST_LEVEL = 224.0, 4, 2
 

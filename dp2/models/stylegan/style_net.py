@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from dp2.errors import UsageError
-from dp2.models.layers import Linear
+from dp2.models.stylegan.layers import Linear
 
 
 class StyleNet(nn.Module):

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torchvision.ops import batched_nms
 
 from dp2.errors import DetectionError
-from dp2.models.boxes import apply_deltas, clip_boxes, nonempty
-from dp2.models.resnet_fpn import STRIDES, Conv
+from dp2.models.rcnn.box_deltas import apply_deltas, clip_boxes, nonempty
+from dp2.models.rcnn.resnet_fpn import STRIDES, Conv
 
 ASPECT_RATIOS = (0.5, 1.0, 2.0)
 

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dp2.models.ops import activation_gain, bias_act, conv2d_resample, fir_filter, modulate
+from dp2.models.stylegan.ops import activation_gain, bias_act, conv2d_resample, fir_filter, modulate
 
 
 class Linear(nn.Module):

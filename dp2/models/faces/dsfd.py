@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torchvision.ops import nms
 
 from dp2.errors import DetectionError
-from dp2.models.resnet_fpn import BackboneSettings, Conv, FrozenBatchNorm2d, ResNet
+from dp2.models.rcnn.resnet_fpn import BackboneSettings, Conv, FrozenBatchNorm2d, ResNet
 
 RESNET152 = BackboneSettings(depths=(3, 8, 36, 3), stride_in_1x1=False)
 

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dp2.models.resnet_fpn import Conv
+from dp2.models.rcnn.resnet_fpn import Conv
 
 _GROUPS = 32
 _RATES = (6, 12, 56)

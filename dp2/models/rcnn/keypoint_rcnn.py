@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor
 
-from dp2.models.mask_rcnn import region_masks
-from dp2.models.paste_masks import paste_masks
-from dp2.models.rcnn import RCNN, RCNNSettings, Regions, in_batches, per_image
-from dp2.models.roi_align import RoiAlign
-from dp2.models.roi_heads import KeypointHead, MaskHead, Selection
+from dp2.models.rcnn.mask_rcnn import region_masks
+from dp2.models.rcnn.paste_masks import paste_masks
+from dp2.models.rcnn.base import RCNN, RCNNSettings, Regions, in_batches, per_image
+from dp2.models.rcnn.roi_align import RoiAlign
+from dp2.models.rcnn.roi_heads import KeypointHead, MaskHead, Selection
 
 R50 = RCNNSettings(classes=1)
 

@@ -17,11 +17,11 @@ from torch import Tensor, nn
 
 from dp2.models import winograd
 from dp2.models.generator import EMBEDDING, require_style, stack_inputs
-from dp2.models.layers import Conv2d, ResidualBlock
-from dp2.models.style_net import Styled
+from dp2.models.stylegan.layers import Conv2d, ResidualBlock
+from dp2.models.stylegan.style_net import Styled
 
 if TYPE_CHECKING:
-    from dp2.models.stylegan_unet import StyleGANUnet
+    from dp2.models.stylegan.unet import StyleGANUnet
 
 Modulation = tuple[Tensor, Tensor]  # scale and shift, (N, C, 1, 1) each
 

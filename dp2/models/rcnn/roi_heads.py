@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torchvision.ops import batched_nms
 
 from dp2.errors import DetectionError
-from dp2.models.boxes import apply_deltas, clip_boxes
-from dp2.models.resnet_fpn import Conv
+from dp2.models.rcnn.box_deltas import apply_deltas, clip_boxes
+from dp2.models.rcnn.resnet_fpn import Conv
 
 
 @dataclass(frozen=True)
