@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from dp2.anonymizer import Anonymizer
     from dp2.batch.frame_folder import FolderOptions
     from dp2.cli.progress import Progress
-    from dp2.files import FileReport, Options
+    from dp2.batch.files import FileReport, Options
 
 
 _FILES_ONLY = (
@@ -138,7 +138,7 @@ def _one(anonymizer: Anonymizer, job: Job, settings: Options | FolderOptions, pr
 def _anonymize(
     anonymizer: Anonymizer, job: Job, settings: Options | FolderOptions, shown: Any, say: Callable[[str], None]
 ) -> FileReport:
-    from dp2 import files
+    from dp2.batch import files
     from dp2.batch.frame_folder import FolderOptions, anonymize_frames
 
     if isinstance(settings, FolderOptions):
@@ -153,7 +153,7 @@ def _anonymize(
 
 def _settings(options: Mapping[str, Any], stack: contextlib.ExitStack) -> Options:
     from dp2.detections.formats import detection_writer, open_detections
-    from dp2.files import Options
+    from dp2.batch.files import Options
     from dp2.sink.atomic import atomic_path
     from dp2.sink.encoder import Encoding
 
@@ -191,7 +191,7 @@ def _settings(options: Mapping[str, Any], stack: contextlib.ExitStack) -> Option
 
 
 def _view(options: Mapping[str, Any]) -> Any:
-    from dp2 import files
+    from dp2.batch import files
     from dp2.cli.view import Overlay
 
     if options["detections_only"] or options["draw_scores"] or options["legend"]:

@@ -21,7 +21,7 @@ _PAD = 8  # pixels
 
 @dataclass
 class Drawing:
-    """A `dp2.files.View`: boxes, labels and the legend, as the plan asks for them."""
+    """A `dp2.batch.files.View`: boxes, labels and the legend, as the plan asks for them."""
 
     plan: Plan
     _times: deque[float] = field(init=False)

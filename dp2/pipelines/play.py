@@ -13,7 +13,7 @@ import numpy as np
 
 from dp2.anonymizer import Anonymizer
 from dp2.errors import UnreadableMedia
-from dp2.files import FileReport, Report, nothing, writing
+from dp2.batch.files import FileReport, Report, nothing, writing
 from dp2.pipeline import Prefetch
 from dp2.pipelines.drawing import Drawing
 from dp2.pipelines.nodes import Visual

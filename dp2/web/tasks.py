@@ -191,7 +191,7 @@ def detect(workshop: Workshop, line: Line, arguments: Arguments) -> dict[str, An
 def anonymize(workshop: Workshop, line: Line, arguments: Arguments) -> dict[str, Any]:
     """Anonymize a file; people who were clicked, or are known by reference faces, stay."""
     from dp2.detections.stored import StoredDetections
-    from dp2.files import Options, anonymize_image, anonymize_video
+    from dp2.batch.files import Options, anonymize_image, anonymize_video
 
     anonymizer = workshop.anonymizer(arguments["anonymizer"])
     anonymizer = replace(anonymizer, chooser=_chooser(workshop, arguments, anonymizer))
@@ -271,7 +271,7 @@ def _save_preview(image: Image, path: Path, profile: bytes | None) -> None:
     import numpy as np
     from PIL import Image as Pil
 
-    from dp2.files import fit
+    from dp2.batch.files import fit
 
     picture = Pil.fromarray(np.ascontiguousarray(fit(image, PREVIEW_SIDE)))
     picture.save(path, "JPEG", quality=90, **({} if profile is None else {"icc_profile": profile}))

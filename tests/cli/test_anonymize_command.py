@@ -400,7 +400,7 @@ def test_disk_full_leaves_nothing_half_written(clip: Path, tmp_path: Path) -> No
         "import resource, signal, sys\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "from dp2.cli.anonymize import anonymize\n"
-        "import dp2.cli.run, dp2.files, dp2.sink.open, dp2.source.open\n"
+        "import dp2.cli.run, dp2.batch.files, dp2.sink.open, dp2.source.open\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
         "anonymize(sys.argv[1:])\n"
     )

@@ -18,7 +18,7 @@ from dp2.pipeline import BackgroundSink, Prefetch
 from dp2.result import Result, Summary
 from dp2.sink.atomic import atomic_path
 from dp2.stages import Sink, StreamChooser
-from dp2.study import studied
+from dp2.batch.study import studied
 from dp2.types import Frame, Image
 
 if TYPE_CHECKING:
