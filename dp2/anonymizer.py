@@ -18,7 +18,7 @@ from dp2 import pictures
 from dp2.compose.paint import Outcome, Painted, paint
 from dp2.errors import DetectionError, Dp2Error, UsageError
 from dp2.face_detectors import use_face_detector
-from dp2.pipeline import Prefetch, batched
+from dp2.prefetch import Prefetch, batched
 from dp2.result import Result
 from dp2.stages import Chooser, Detector, StreamChooser, StreamTracker, Synthesizer, Tracker
 from dp2.types import Choice, Detections, Frame, Image, Region, regions

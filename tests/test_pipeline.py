@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from dp2.pipeline import BackgroundSink, Prefetch, batched
+from dp2.prefetch import BackgroundSink, Prefetch, batched
 from dp2.types import Frame
 
 

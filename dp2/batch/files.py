@@ -14,7 +14,7 @@ from dp2.detections.formats import GivenFile, SavedFile, check_kinds
 from dp2.detections.sealed import open_sealed, seal
 from dp2.detections.stored import DetectionWriter, cache_folder, cache_key
 from dp2.errors import UnreadableMedia
-from dp2.pipeline import BackgroundSink, Prefetch
+from dp2.prefetch import BackgroundSink, Prefetch
 from dp2.result import Result, Summary
 from dp2.sink.atomic import atomic_path
 from dp2.stages import Sink, StreamChooser

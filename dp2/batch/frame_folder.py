@@ -30,7 +30,7 @@ from dp2.batch.work_folder import Found, Planned, WorkFolder
 from dp2.errors import UnreadableMedia, UsageError
 from dp2.batch.files import FileReport, Report, View, nothing, plain
 from dp2.media.frame_manifest import FrameEntry, FrameManifest, read_manifest
-from dp2.pipeline import Prefetch, batched
+from dp2.prefetch import Prefetch, batched
 from dp2.result import Result, Summary
 from dp2.sink.frame_folder import write_frame
 from dp2.source.frame_folder import read_frame

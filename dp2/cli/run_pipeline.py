@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from dp2.cli.inputs import Collected, Job
     from dp2.cli.progress import Progress
     from dp2.cli.report import Record
-    from dp2.pipelines.plan import Plan
-    from dp2.pipelines.play import Player
+    from dp2.peekingduck.plan import Plan
+    from dp2.peekingduck.play import Player
 
 
 @click.command("run", cls=GroupedCommand, context_settings={"help_option_names": ["-h", "--help"]})
@@ -54,10 +54,10 @@ def run_pipeline(
     from dp2.cli.progress import Progress
     from dp2.cli.report import Record, RunReport
     from dp2.cli.run import prepare_process
-    from dp2.pipelines.parse import load_pipeline
-    from dp2.pipelines.plan import make_plan
-    from dp2.pipelines.play import Player
-    from dp2.pipelines.screen import open_screen
+    from dp2.peekingduck.parse import load_pipeline
+    from dp2.peekingduck.plan import make_plan
+    from dp2.peekingduck.play import Player
+    from dp2.peekingduck.screen import open_screen
 
     prepare_process()
     plan = make_plan(load_pipeline(pipeline, overrides), originals=show_originals, redirected=output is not None)

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dp2.errors import UsageError
-from dp2.pipelines.nodes import KINDS, BlurBbox, Live, MosaicBbox, Mtcnn, Visual
-from dp2.pipelines.parse import load_pipeline
-from dp2.pipelines.plan import Plan, make_plan
+from dp2.peekingduck.nodes import KINDS, BlurBbox, Live, MosaicBbox, Mtcnn, Visual
+from dp2.peekingduck.parse import load_pipeline
+from dp2.peekingduck.plan import Plan, make_plan
 
 # aimakerspace/PeekingDuck v1.1.1, use_cases/privacy_protection_faces.yml: the names of its nodes.
 SEED = "nodes:\n- input.live\n- model.mtcnn\n- dabble.fps\n- draw.mosaic_bbox\n- draw.legend\n- output.screen\n"

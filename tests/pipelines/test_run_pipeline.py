@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from dp2.cli import main
-from dp2.pipelines import screen
+from dp2.peekingduck import screen
 from dp2.source.video import VideoSource
 
 SEED = "nodes:\n- input.live\n- model.mtcnn\n- dabble.fps\n- draw.mosaic_bbox\n- draw.legend\n- output.screen\n"

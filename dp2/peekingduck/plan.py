@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from dp2.errors import UsageError
-from dp2.pipelines.nodes import Bbox, BlurBbox, Fps, Legend, MediaWriter, MosaicBbox, Mtcnn, Node, Screen, Visual
-from dp2.pipelines.parse import Named
+from dp2.peekingduck.nodes import Bbox, BlurBbox, Fps, Legend, MediaWriter, MosaicBbox, Mtcnn, Node, Screen, Visual
+from dp2.peekingduck.parse import Named
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from dp2.errors import UsageError
-from dp2.pipelines.nodes import KINDS, Kind, Node
+from dp2.peekingduck.nodes import KINDS, Kind, Node
 
 _LARGEST = 1 << 20  # bytes
 _WORDS = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}

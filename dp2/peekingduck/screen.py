@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import cv2
 
 from dp2.errors import DisplayError
-from dp2.pipelines import nodes
+from dp2.peekingduck import nodes
 from dp2.sink.preview import Preview
 from dp2.types import Image
 

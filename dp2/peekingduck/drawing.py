@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
-from dp2.pipelines.nodes import Legend
-from dp2.pipelines.plan import Plan
+from dp2.peekingduck.nodes import Legend
+from dp2.peekingduck.plan import Plan
 from dp2.result import Result
 from dp2.sink.overlay import draw
 from dp2.types import Detections, Image

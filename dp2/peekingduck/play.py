@@ -14,17 +14,17 @@ import numpy as np
 from dp2.anonymizer import Anonymizer
 from dp2.errors import UnreadableMedia
 from dp2.batch.files import FileReport, Report, nothing, writing
-from dp2.pipeline import Prefetch
-from dp2.pipelines.drawing import Drawing
-from dp2.pipelines.nodes import Visual
-from dp2.pipelines.plan import Plan
+from dp2.prefetch import Prefetch
+from dp2.peekingduck.drawing import Drawing
+from dp2.peekingduck.nodes import Visual
+from dp2.peekingduck.plan import Plan
 from dp2.result import Result, Summary
 from dp2.types import Frame, Image
 from dp2.media.video_info import VideoInfo
 
 
 class Shows(Protocol):
-    """A screen; see `dp2.pipelines.screen`."""
+    """A screen; see `dp2.peekingduck.screen`."""
 
     def show(self, image: Image) -> None: ...
 
