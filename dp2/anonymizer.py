@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dp2 import pictures
-from dp2.compose.paint import Outcome, Painted, paint
+from dp2.paint.paint import Outcome, Painted, paint
 from dp2.errors import DetectionError, Dp2Error, UsageError
 from dp2.face_detectors import use_face_detector
 from dp2.prefetch import Prefetch, batched

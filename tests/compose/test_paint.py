@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dp2.compose.paint import Outcome, paint
-from dp2.compose.paste import paste
-from dp2.compose.waves import painting_order
+from dp2.paint.paint import Outcome, paint
+from dp2.paint.paste import paste
+from dp2.paint.waves import painting_order
 from dp2.errors import SynthesisError
 from dp2.synthesize.fills import Nothing, Solid
 from dp2.synthesize.redact import Redaction

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dp2.compose.waves import waves
+from dp2.paint.waves import waves
 from dp2.types import Reach
 
 

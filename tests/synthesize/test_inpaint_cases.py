@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dp2.compose.paint import paint
+from dp2.paint.paint import paint
 from dp2.synthesize.crops import BodyCrop, Cropper, FaceCrop
 from dp2.synthesize.fills import Solid
 from dp2.faces.crop_box import fitted_square, square

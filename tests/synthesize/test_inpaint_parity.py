@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from dp2.geometry.bodies import nearest, padded
-from dp2.compose.paste import paste
+from dp2.paint.paste import paste
 from dp2.synthesize.crops import BodyCrop, Crop, Cropper, FaceCrop, visible
 from dp2.faces.crop_box import fitted_square, square
 from dp2.synthesize.inpaint import Inpainter

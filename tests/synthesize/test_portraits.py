@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dp2.compose.paint import paint
+from dp2.paint.paint import paint
 from dp2.errors import UsageError
 from dp2.synthesize.fills import Solid
 from dp2.synthesize.portraits import Portrait, Portraits, placement

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from dp2.geometry.bodies import BodyRule
-from dp2.compose.paste import paste
+from dp2.paint.paste import paste
 from dp2.geometry.mask_matching import greedy_matches, mask_ious, masks_to_boxes
 from dp2.errors import CheckpointMismatch, MissingWeights
 from dp2.synthesize.crops import BodyCrop
