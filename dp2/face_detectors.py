@@ -10,7 +10,7 @@ from dp2.errors import UsageError
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-    from dp2.synthesize.judge import FaceJudge
+    from dp2.synthesize.verifier import FaceJudge
 
 _SHELF = "anonymizers/_face"
 _SHARED = ("device", "engine")  # names that the shelf's nodes refer to
@@ -74,6 +74,6 @@ def _network(node: DictConfig) -> str:
 def centerface_judge(*, engine: str = "auto", device: str = "auto", threshold: float = 0.5) -> FaceJudge:
     """Looks at painted faces with CenterFace, whatever finds the faces of the run and with whatever settings."""
     from dp2.detect.faces.centerface import CenterFace
-    from dp2.synthesize.judge import FaceJudge
+    from dp2.synthesize.verifier import FaceJudge
 
     return FaceJudge(detector=CenterFace(score_threshold=threshold, engine=engine, device=device), threshold=threshold)

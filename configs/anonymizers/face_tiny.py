@@ -4,7 +4,7 @@ from dp2.config import L
 from dp2.face_detectors import centerface_judge
 from dp2.synthesize.fills import Blur
 from dp2.synthesize.inpaint import Inpainter
-from dp2.synthesize.portrait_crop import PortraitCrop
+from dp2.synthesize.portrait.crop import PortraitCrop
 from dp2.synthesize.redact import Redaction
 
 from .face_blur import anonymizer, batch_size, detector, device, engine, seed, tracker

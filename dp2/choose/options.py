@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _CHOOSING = "dp2.choose.choosing.Choosing"
 _RULES = "dp2.choose.rules.Rules"
 _RECOGNITION = "dp2.choose.recognition.Recognition"
-_PORTRAITS = "dp2.synthesize.portraits.Portraits"
+_PORTRAITS = "dp2.synthesize.face_stickers.Portraits"
 _REDACTION = "dp2.synthesize.redact.Redaction"
 _SOLID = "dp2.synthesize.fills.Solid"
 _EXACTLY = {"shape": "mask", "mask_scale": 1.0, "mask_growth": 0.0, "feather": 0.0}
@@ -33,7 +33,7 @@ class ChoiceOptions:
         matching: config of how faces are compared, in `configs/matching/`, by name or path.
         distance: up to which two faces are one person's; None = that of `matching`.
         exclude, include, skip, min_size, always: as of `dp2.choose.rules.Rules`.
-        replace: folder of pictures that are laid over faces, see `dp2.synthesize.portraits.Portraits`.
+        replace: folder of pictures that are laid over faces, see `dp2.synthesize.face_stickers.Portraits`.
     """
 
     keep: Sequence[str | os.PathLike[str]] = ()

@@ -13,7 +13,7 @@ from dp2.errors import UsageError
 from dp2.synthesize.blend import PASTES, Paste, reference
 from dp2.synthesize.crops import Crop, Cropper, sealed
 from dp2.faces.crop_box import clipped
-from dp2.synthesize.judge import FaceJudge
+from dp2.synthesize.verifier import FaceJudge
 from dp2.synthesize.latents import LatentIndex, hashed_index, latent
 from dp2.types import Job, Patch, Reach, Refusal, Region
 

@@ -23,7 +23,7 @@ from dp2.inference.onnx_cpu import with_onnxruntime
 from dp2.synthesize import generators, portrait_backend
 from dp2.synthesize.crops import Crop
 from dp2.synthesize.generators import GeneratorSource
-from dp2.synthesize.portrait_backend import PortraitBackend
+from dp2.synthesize.portrait.backend import PortraitBackend
 from dp2.synthesize.torch_backend import TorchBackend
 
 WIDTHS = {64: (4, 6, 8, 8, 8), 128: (4, 4, 6, 8, 8, 8)}  # 128: a level of one modulated convolution

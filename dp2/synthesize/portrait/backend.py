@@ -15,7 +15,7 @@ from dp2.errors import CheckpointMismatch, UsageError
 from dp2.inference.onnx_cpu import Run, on_processor
 from dp2.synthesize.backend import Painted
 from dp2.synthesize.crops import Crop
-from dp2.synthesize.portrait_graph import portrait_onnx
+from dp2.synthesize.portrait.graph import portrait_onnx
 from dp2.weights.readers import load_arrays
 from dp2.weights.tables import CheckpointArrays, generator_table
 
