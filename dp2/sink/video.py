@@ -22,7 +22,7 @@ from dp2.sink.atomic import PendingFile, output_error
 from dp2.sink.audio import AudioCopy
 from dp2.sink.containers import Container, container_of
 from dp2.sink.encoder import Encoding
-from dp2.sink.look import Look, pixel_format
+from dp2.sink.pixel_format import Look, pixel_format
 from dp2.sink.priority import scheduled_as_before
 from dp2.sink.tags import copy_tags
 from dp2.types import Frame

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dp2.choose.evidence import NOBODY, Limits
-from dp2.choose.ledger import Ledger
+from dp2.choose.identities import Ledger
 from dp2.types import Detections, Frame, Origin
 
 LIMITS = Limits(near=1.0, far=1.15, samples=3, margin=0.05, exclusive=True)
