@@ -35,7 +35,7 @@ from dp2.training.ema import ExponentialAverage  # noqa: E402
 from dp2.training.loop import numbered  # noqa: E402
 from dp2.training.optimizers import build_optimizers  # noqa: E402
 from dp2.training.precision import Precision, settled_backends  # noqa: E402
-from dp2.training.state import State  # noqa: E402
+from dp2.training.checkpoints.state import State  # noqa: E402
 from dp2.training.update import Updater  # noqa: E402
 
 CONFIGS = {

@@ -11,8 +11,8 @@ from dp2.data.batch import Batch
 from dp2.errors import CheckpointMismatch, TrainingError
 from dp2.models.portrait.critics import FrozenFeatures, PortraitDiscriminator, PortraitEncoder
 from dp2.models.portrait.unet import PortraitUnet
-from dp2.training.portrait_parts import grown
-from dp2.training.portrait_vae import PortraitObjective, Weights, astray, within
+from dp2.training.objectives.portrait_parts import grown
+from dp2.training.objectives.portrait_vae import PortraitObjective, Weights, astray, within
 from dp2.training.schedules import Stages
 
 _WIDTHS = (4, 8, 8, 8, 8)

@@ -56,7 +56,7 @@ class Conditions:
 
 
 class Painter:
-    """Fills the holes of a batch with a generator; see `dp2.training.objective.Paints`.
+    """Fills the holes of a batch with a generator; see `dp2.training.objectives.objective.Paints`.
 
     Args:
         surface: see `Conditions`.

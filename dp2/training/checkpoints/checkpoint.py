@@ -28,8 +28,8 @@ from torch import Tensor
 
 from dp2.errors import OutputError, TrainingError, UnreadableCheckpoint
 from dp2.training.average_style import settle_average_style
-from dp2.training.nested import flattened, restored
-from dp2.training.state import State
+from dp2.training.checkpoints.nested import flattened, restored
+from dp2.training.checkpoints.state import State
 from dp2.weights.loading import load_strict
 
 GENERATOR = "generator.safetensors"

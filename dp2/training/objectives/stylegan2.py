@@ -15,10 +15,10 @@ from torch import Tensor, nn
 
 from dp2.data.batch import Batch
 from dp2.models.stylegan.style_net import Styled
-from dp2.training.augment import Augmentation, Views
-from dp2.training.conditions import Painter
-from dp2.training.losses import discriminator_loss, epsilon_penalty, generator_loss, path_lengths, r1_penalty
-from dp2.training.objective import Losses, Phase
+from dp2.training.augmentation.augment import Augmentation, Views
+from dp2.training.objectives.conditions import Painter
+from dp2.training.objectives.losses import discriminator_loss, epsilon_penalty, generator_loss, path_lengths, r1_penalty
+from dp2.training.objectives.objective import Losses, Phase
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +52,7 @@ class StyleGAN2:
         surface: see `Conditions`.
         discriminator_embedding: whether the discriminator is shown the surface embedding too; published: not.
 
-    A `dp2.training.objective.Objective`; `Paints`.
+    A `dp2.training.objectives.objective.Objective`; `Paints`.
     """
 
     def __init__(

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from dp2.training.ema import ExponentialAverage
-from dp2.training.objective import Objective
+from dp2.training.objectives.objective import Objective
 from dp2.training.optimizers import load_optimizer
 from dp2.training.precision import Precision
 

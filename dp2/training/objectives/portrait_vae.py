@@ -21,7 +21,7 @@ from dp2.data.batch import Batch
 from dp2.errors import TrainingError
 from dp2.models.portrait.critics import FrozenFeatures, PortraitDiscriminator, PortraitEncoder, Scores
 from dp2.models.portrait.unet import PortraitUnet, landmark_maps, widened
-from dp2.training.objective import Losses, Phase
+from dp2.training.objectives.objective import Losses, Phase
 
 _CELLS = 8  # a side, in which light and contrast are compared
 _OTHER_LIGHT = 0.15  # of [-1, 1]

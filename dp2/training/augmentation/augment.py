@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from dp2.errors import TrainingError
-from dp2.training.warps import colour_matrix, cut_out, flip, move, rotate, scale, shifted, warp
+from dp2.training.augmentation.warps import colour_matrix, cut_out, flip, move, rotate, scale, shifted, warp
 
 
 @dataclass(frozen=True, slots=True, eq=False)
