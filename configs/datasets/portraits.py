@@ -2,7 +2,7 @@
 
 from dp2.config import L
 
-_faces = "dp2.data.portraits.PortraitFaces"
+_faces = "dp2.data.portrait.faces.PortraitFaces"
 data = {
     "resolution": [64, 64],
     "keypoints": 5,

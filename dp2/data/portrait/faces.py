@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from dp2.data.batch import Sample
 from dp2.data.crop_shards import TRAIN, CropShards, whole_window
-from dp2.data.portrait_light import Floats, Picture, photographed
-from dp2.data.portrait_scene import before, cut_scene, drawn_scene
-from dp2.data.portrait_warp import Spread, draw
+from dp2.data.portrait.light import Floats, Picture, photographed
+from dp2.data.portrait.scene import before, cut_scene, drawn_scene
+from dp2.data.portrait.warp import Spread, draw
 from dp2.errors import DatasetError
 from dp2.faces.conditions import GROWN, LANDMARKS, MARGIN, blurred_landmarks, oval, tone
 

@@ -7,7 +7,7 @@ import colorsys
 import cv2
 import numpy as np
 
-from dp2.data.portrait_light import Floats, Picture
+from dp2.data.portrait.light import Floats, Picture
 
 _SOLID = 0.95  # of the matte: from here on a pixel shows nothing of what was behind
 _RIM = 0.03  # of the side: how far the person's own colours are carried outwards, over what shone through the hair
