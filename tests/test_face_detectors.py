@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from dp2.anonymizer import load_anonymizer
-from dp2.cli.anonymize import anonymize
+from dp2.cli.commands.anonymize import anonymize
 from dp2.config import build, load_config
 from dp2.errors import ConfigError, UsageError
 from dp2.face_detectors import use_face_detector

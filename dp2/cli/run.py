@@ -41,7 +41,7 @@ def run(options: Mapping[str, Any]) -> int:
     """Do what the command line says.
 
     Args:
-        options: the values of `dp2.cli.anonymize`'s parameters.
+        options: the values of `dp2.cli.commands.anonymize`'s parameters.
 
     Returns:
         the exit code: 0 all done; 1 some input failed, the others are finished; 2 they failed by wrong usage alone.

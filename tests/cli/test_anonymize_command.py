@@ -16,7 +16,7 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from dp2.cli.anonymize import anonymize
+from dp2.cli.commands.anonymize import anonymize
 
 ROOT = Path(__file__).resolve().parents[2]
 FACE = (180, 75, 265, 175)  # of astronaut.png, x0 y0 x1 y1
@@ -380,7 +380,7 @@ def test_ctrl_c_leaves_nothing_half_written(clip: Path, tmp_path: Path) -> None:
         "    write(self, frame)\n"
         "    if frame.index == 3: os.kill(os.getpid(), signal.SIGINT)\n"
         "VideoSink.write = interrupt\n"
-        "from dp2.cli.anonymize import anonymize\n"
+        "from dp2.cli.commands.anonymize import anonymize\n"
         "anonymize(sys.argv[1:])\n"
     )
     out = tmp_path / "out"
@@ -399,7 +399,7 @@ def test_disk_full_leaves_nothing_half_written(clip: Path, tmp_path: Path) -> No
     code = (
         "import resource, signal, sys\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-        "from dp2.cli.anonymize import anonymize\n"
+        "from dp2.cli.commands.anonymize import anonymize\n"
         "import dp2.cli.run, dp2.batch.files, dp2.sink.open, dp2.source.open\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
         "anonymize(sys.argv[1:])\n"
@@ -416,7 +416,7 @@ def test_disk_full_leaves_nothing_half_written(clip: Path, tmp_path: Path) -> No
 
 def test_help_is_light() -> None:
     code = (
-        "import sys\nfrom dp2.cli.anonymize import anonymize\n"
+        "import sys\nfrom dp2.cli.commands.anonymize import anonymize\n"
         "try: anonymize(['--help'])\nexcept SystemExit: pass\n"
         "print(bool({'torch', 'numpy', 'cv2', 'hydra', 'av', 'rich'} & set(sys.modules)), file=sys.stderr)"
     )

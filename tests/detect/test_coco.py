@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
-from dp2.cli.anonymize import anonymize
+from dp2.cli.commands.anonymize import anonymize
 from dp2.detections.coco import CocoDetections, CocoWriter
 from dp2.detections.coco_shapes import decode_counts
 from dp2.detections.formats import open_detections

@@ -18,7 +18,7 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from dp2.cli import main
-from dp2.cli.anonymize import anonymize
+from dp2.cli.commands.anonymize import anonymize
 from dp2.paint.paint import Outcome, paint
 from dp2.config import build, load_config
 from dp2.errors import CheckpointMismatch, EngineError, MissingWeights, UsageError

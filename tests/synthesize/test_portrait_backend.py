@@ -209,7 +209,7 @@ def test_new_faces_need_no_torch(astronaut: np.ndarray, tmp_path: Path) -> None:
     Image.fromarray(astronaut).save(photo)
     program = (
         "import sys; sys.modules['torch'] = None\n"
-        "from dp2.cli.anonymize import anonymize\n"
+        "from dp2.cli.commands.anonymize import anonymize\n"
         f"anonymize(['-i', {str(photo)!r}, '-o', {str(tmp_path / 'out.png')!r}, '--device', 'cpu'])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)

@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from dp2.anonymizer import load_anonymizer
-from dp2.cli.anonymize import anonymize
+from dp2.cli.commands.anonymize import anonymize
 from dp2.config import build, load_config
 from dp2.errors import MissingWeights
 from dp2.weights import registry
