@@ -13,7 +13,7 @@ from fastapi.responses import FileResponse
 
 from dp2 import __version__
 from dp2.errors import JobError, UsageError
-from dp2.web.gallery import parse_id
+from dp2.web.workers.gallery import parse_id
 from dp2.web.jobs import Job, State
 from dp2.web.schema import AboutOut, AnonymizerOut, JobIn, JobOut, LimitsOut, MediaOut, Problem
 from dp2.web.service import Service, check_anonymizer

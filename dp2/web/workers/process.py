@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 
 class Worker:
-    """Runs `dp2.web.child` and talks to it.
+    """Runs `dp2.web.workers.child` and talks to it.
 
     Args:
         device: as `--device`; None = as the configs say.
@@ -59,7 +59,7 @@ class Worker:
         on_event: Callable[[Event], None] = lambda _: None,
         cancelled: asyncio.Event | None = None,
     ) -> dict[str, Any]:
-        """Do a task of `dp2.web.tasks`.
+        """Do a task of `dp2.web.workers.tasks`.
 
         Args:
             task: its name.
@@ -157,7 +157,7 @@ class Worker:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
-                "dp2.web.child",
+                "dp2.web.workers.child",
                 self._settings,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from dp2.result import Result
     from dp2.stages import Chooser
     from dp2.types import Image
-    from dp2.web.child import Line
+    from dp2.web.workers.child import Line
 
 Arguments = Mapping[str, Any]
 PREVIEW_SIDE = 1600
@@ -60,7 +60,7 @@ class Workshop:
 
     def chooser(self, references: Sequence[str], anonymizer: Anonymizer, *, only: bool) -> Chooser | None:
         """Who stays, as of `by_references`; that of the pictures used last is held ready."""
-        from dp2.web.references import by_references
+        from dp2.web.workers.references import by_references
 
         if not references:
             return anonymizer.chooser
@@ -80,7 +80,7 @@ def catalogue(workshop: Workshop, line: Line, arguments: Arguments) -> dict[str,
     import ast
 
     from dp2.config import config_names, find_config
-    from dp2.web.references import remedy
+    from dp2.web.workers.references import remedy
     from dp2.weights.needs import ready_anonymizers
     from dp2.weights.store import Store
 
@@ -159,7 +159,7 @@ def _inspect_video(source: Path, preview: Path, limits: Mapping[str, Any], suffi
 def detect(workshop: Workshop, line: Line, arguments: Arguments) -> dict[str, Any]:
     """Find people; they are stored for `anonymize`, and shown as frames with boxes."""
     from dp2.detections.stored import DetectionWriter
-    from dp2.web.gallery import Gallery
+    from dp2.web.workers.gallery import Gallery
 
     anonymizer = workshop.anonymizer(arguments["anonymizer"])
     source = Path(arguments["source"])
@@ -226,7 +226,7 @@ def anonymize(workshop: Workshop, line: Line, arguments: Arguments) -> dict[str,
 
 def live(workshop: Workshop, line: Line, arguments: Arguments) -> dict[str, Any]:
     """Anonymize a camera's pictures, JPEG in and out, until it ends; each comes back before the next is needed."""
-    from dp2.web.camera import answers
+    from dp2.web.workers.camera import answers
 
     anonymizer = workshop.anonymizer(arguments["anonymizer"])
     anonymizer = replace(anonymizer, chooser=_chooser(workshop, arguments, anonymizer))
@@ -246,9 +246,9 @@ def _chooser(workshop: Workshop, arguments: Arguments, anonymizer: Anonymizer) -
 
 
 def _clicked(keep: list[str], others: Chooser | None) -> Clicked:
-    """From the ids of `dp2.web.gallery`."""
+    """From the ids of `dp2.web.workers.gallery`."""
     from dp2.choose.clicked import Clicked
-    from dp2.web.gallery import parse_id
+    from dp2.web.workers.gallery import parse_id
 
     rows: set[tuple[str, int]] = set()
     tracks: set[tuple[str, int]] = set()

@@ -1,4 +1,4 @@
-"""The worker process: `python -m dp2.web.child`. Reads JSON lines from its input and answers with JSON lines.
+"""The worker process: `python -m dp2.web.workers.child`. Reads JSON lines from its input and answers with JSON lines.
 
 A request is {"task": name, "arguments": {…}}. While it runs come {"frame": base64} for a camera and {"cancel": true};
 it answers {"event": "progress" | "frame" | "ready", …} and at last one of {"event": "done", "result": {…}},
@@ -96,7 +96,7 @@ class Line:
 
 def serve(line: Line, device: str | None) -> None:
     """Do one task after the other, for ever."""
-    from dp2.web.tasks import TASKS, Workshop
+    from dp2.web.workers.tasks import TASKS, Workshop
 
     workshop = Workshop(device)
     while True:
