@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dp2.inference.onnx_nodes import OnnxNodes
-from dp2.weights.tflite import Graph, Operator
+from dp2.weights.formats.tflite import Graph, Operator
 
 _OPSET = 14  # the first with HardSwish
 _ACTIVATIONS = {0: None, 1: "Relu"}

@@ -20,7 +20,7 @@ from dp2.inference.lazy_engine import LazyEngine
 from dp2.errors import DetectionError, EngineError, UnreadableCheckpoint, UsageError
 from dp2.types import Image
 from dp2.weights.store import Store
-from dp2.weights.tflite import read_tflite
+from dp2.weights.formats.tflite import read_tflite
 
 SIDE = 256  # of what the network sees, and of its matte
 _CONTEXT = 0.2  # of the longer side, seen beyond the box on every side: without surroundings the network guesses

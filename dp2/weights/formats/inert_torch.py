@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dp2.errors import UnreadableCheckpoint, UnsafeCheckpoint
-from dp2.weights.numpy_pickle import NUMPY_NAMES
-from dp2.weights.pickles import Inert, Name, read_pickle
+from dp2.weights.formats.numpy_pickle import NUMPY_NAMES
+from dp2.weights.formats.pickles import Inert, Name, read_pickle
 
 LEGACY_MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 """How a file of torch before 1.6 begins: the pickle of its magic number."""
@@ -69,7 +69,7 @@ def read_arrays(path: Path) -> Any:
     """What a file of `torch.save` holds, with arrays in the place of tensors; bfloat16 becomes float32.
 
     Raises:
-        UnsafeCheckpoint, UnreadableCheckpoint: as `dp2.weights.torch_files.read_torch`.
+        UnsafeCheckpoint, UnreadableCheckpoint: as `dp2.weights.formats.torch_files.read_torch`.
     """
     return read_inert(path, _array)
 
@@ -81,7 +81,7 @@ def read_inert(path: Path, rebuild: Rebuild) -> Any:
         rebuild: makes a tensor.
 
     Raises:
-        UnsafeCheckpoint, UnreadableCheckpoint: as `dp2.weights.torch_files.read_torch`.
+        UnsafeCheckpoint, UnreadableCheckpoint: as `dp2.weights.formats.torch_files.read_torch`.
     """
     return read_legacy(path, rebuild) if is_legacy(path) else _read_zip(path, rebuild)
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dp2.errors import UnsafeCheckpoint
-from dp2.weights.pickles import Name, Pending
+from dp2.weights.formats.pickles import Name, Pending
 
 _PLAIN = re.compile(r"[<>|=]?[biufc]\d{1,2}")
 

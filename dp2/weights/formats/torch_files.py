@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from dp2.errors import UnreadableCheckpoint, UnsafeCheckpoint
-from dp2.weights.inert_torch import Storage, is_legacy, read_inert
+from dp2.weights.formats.inert_torch import Storage, is_legacy, read_inert
 
 
 def read_torch(path: Path) -> Any:
@@ -39,7 +39,7 @@ def read_torch(path: Path) -> Any:
 
 
 def tensor_of(storage: Storage, offset: int, size: tuple[int, ...], stride: tuple[int, ...]) -> Tensor:
-    """A view of a storage; see `dp2.weights.inert_torch.Rebuild`."""
+    """A view of a storage; see `dp2.weights.formats.inert_torch.Rebuild`."""
     flat = torch.from_numpy(storage.values)
     return torch.as_strided(flat.view(torch.bfloat16) if storage.is_bfloat16 else flat, size, stride, offset)
 
