@@ -1,7 +1,7 @@
 """Faces, replaced by dp2's own generator, which comes with dp2; what it cannot paint well is blurred."""
 
 from dp2.config import L
-from dp2.face_detectors import centerface_judge
+from dp2.config.face_detectors import centerface_judge
 from dp2.synthesize.fills import Blur
 from dp2.synthesize.inpaint import Inpainter
 from dp2.synthesize.portrait.crop import PortraitCrop

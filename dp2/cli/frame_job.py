@@ -44,7 +44,7 @@ def folder_options(request: Request, options: Mapping[str, Any]) -> FolderOption
         ConfigError: the config or an override is wrong.
     """
     from dp2.batch.frame_folder import FolderOptions
-    from dp2.cli.tree import config_tree
+    from dp2.cli.config_tree import config_tree
     from dp2.cli.view import Overlay
     from dp2.batch.files import plain
 

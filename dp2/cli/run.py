@@ -53,7 +53,7 @@ def run(options: Mapping[str, Any]) -> int:
     from dp2.cli.fetching import fetch_missing
     from dp2.cli.frame_job import folder_options
     from dp2.cli.progress import Progress
-    from dp2.cli.tree import config_tree
+    from dp2.cli.config_tree import config_tree
 
     prepare_process()
     request = parse_request(options)

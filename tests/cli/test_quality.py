@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from dp2.cli.quality import search_with
+from dp2.config.quality import search_with
 from dp2.config import load_config
 from dp2.errors import UsageError
 

@@ -9,7 +9,7 @@ import click
 
 from dp2 import __version__
 from dp2.cli.command import GroupedCommand, option
-from dp2.cli.quality import Quality
+from dp2.config.quality import Quality
 
 _WHAT = "Input and output"
 _FIND = "Finding people"

@@ -29,7 +29,7 @@ def by_references(pictures: Sequence[Path], anonymizer: Anonymizer, *, only: boo
     """
     if not pictures:
         return anonymizer.chooser
-    from dp2.choose.options import choosing
+    from dp2.config.choice import choosing
 
     matching = _ready()
     if matching is None:
