@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from dp2.detect import densepose_cse, keypoint_rcnn, mask_rcnn, person_keypoints, posed_people
+from dp2.detect.people import densepose_cse, keypoint_rcnn, mask_rcnn, person_keypoints, posed_people
 from dp2.detect.people.rcnn import never_empty
 from dp2.errors import CheckpointMismatch, MissingWeights, UsageError
 from dp2.models.rcnn.roi_heads import Selection

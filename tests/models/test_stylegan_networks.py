@@ -19,7 +19,8 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from dp2.errors import UsageError
-from dp2.models import ops, winograd
+from dp2.models import winograd
+from dp2.models.stylegan import ops
 from dp2.models.stylegan.discriminator import StyleGAN2Discriminator
 from dp2.models.stylegan.fused_unet import channel_moments
 from dp2.models.stylegan.unet import StyleGANUnet

@@ -20,7 +20,8 @@ from dp2.cli import main
 from dp2.errors import CheckpointMismatch, EngineError, UsageError
 from dp2.models.portrait.unet import PortraitUnet
 from dp2.inference.onnx_cpu import with_onnxruntime
-from dp2.synthesize import generators, portrait_backend
+from dp2.synthesize import generators
+from dp2.synthesize.portrait import backend as portrait_backend
 from dp2.synthesize.crops import Crop
 from dp2.synthesize.generators import GeneratorSource
 from dp2.synthesize.portrait.backend import PortraitBackend

@@ -88,7 +88,7 @@ class DensePoseCSE:
         )
 
     def _build(self) -> nn.Module:
-        from dp2.models import densepose_cse as models
+        from dp2.models.rcnn import densepose_cse as models
 
         settings = models.R50 if self.backbone == "R50" else models.R101_DL_SOFT
         return models.DensePoseCSE(settings=settings)

@@ -122,7 +122,7 @@ def find_config(path_or_name: str | os.PathLike[str]) -> Path:
 
 def config_roots() -> tuple[Path, ...]:
     """Where configs are looked for by name: a checkout's `configs/`, else the copy inside the wheel."""
-    package = Path(__file__).resolve().parent
+    package = Path(__file__).resolve().parents[1]
     return tuple(root for root in (package.parent / "configs", package / "_configs") if (root / "anonymizers").is_dir())
 
 
