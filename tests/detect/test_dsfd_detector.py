@@ -16,7 +16,7 @@ from dp2.models.faces import dsfd
 from dp2.stages import Detector
 from dp2.types import Image, Origin
 
-SMALL = Path(__file__).resolve().parents[1] / "data" / "make_dsfd.py"
+SMALL = Path(__file__).resolve().parents[1] / "fixtures" / "make_dsfd.py"
 
 
 def _load(path: Path) -> ModuleType:

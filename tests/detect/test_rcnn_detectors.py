@@ -20,7 +20,7 @@ from dp2.models.rcnn.roi_heads import Selection
 from dp2.stages import Detector
 from dp2.types import PERSON, PERSON_SURFACE, VEHICLE, Detections, Image, Origin
 
-DATA = Path(__file__).resolve().parents[1] / "data"
+DATA = Path(__file__).resolve().parents[1] / "fixtures"
 NAMES = ("mask_rcnn", "densepose_cse", "keypoint_rcnn")
 
 

@@ -22,7 +22,7 @@ from dp2.models.nearest_vertices import index_vertices
 from dp2.models.rcnn.base import resize_shortest_edge
 from dp2.models.rcnn.roi_heads import Selection
 
-DATA = Path(__file__).resolve().parents[1] / "data"
+DATA = Path(__file__).resolve().parents[1] / "fixtures"
 PARITY = Path(__file__).resolve().parents[2].parent / "shared" / "parity"
 
 

@@ -19,7 +19,7 @@ from dp2.models.faces.dsfd import DSFD, LEFTOVERS, FaceBoxes, prior_boxes, renam
 from dp2.models.fuse import fuse_for_inference
 from dp2.weights.loading import load_checkpoint, load_strict, network_state
 
-DATA = Path(__file__).resolve().parents[1] / "data"
+DATA = Path(__file__).resolve().parents[1] / "fixtures"
 PARITY = Path(__file__).resolve().parents[2].parent / "shared" / "parity"
 
 

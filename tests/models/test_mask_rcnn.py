@@ -28,7 +28,7 @@ from dp2.models.rcnn.roi_align import RoiAlign, levels_of
 from dp2.models.rcnn.roi_heads import PlaneOfClass, Selection
 from dp2.models.rcnn.rpn import anchors_at
 
-DATA = Path(__file__).resolve().parents[1] / "data"
+DATA = Path(__file__).resolve().parents[1] / "fixtures"
 PARITY = Path(__file__).resolve().parents[2].parent / "shared" / "parity"
 
 

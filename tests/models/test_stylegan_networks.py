@@ -25,7 +25,7 @@ from dp2.models.stylegan.discriminator import StyleGAN2Discriminator
 from dp2.models.stylegan.fused_unet import channel_moments
 from dp2.models.stylegan.unet import StyleGANUnet
 
-DATA = Path(__file__).resolve().parents[1] / "data"
+DATA = Path(__file__).resolve().parents[1] / "fixtures"
 PARITY = Path(__file__).resolve().parents[2].parent / "shared" / "parity"
 PUBLISHED: dict[str, dict[str, Any]] = {
     "fdf_stylegan": {"resolution": (256, 256)},

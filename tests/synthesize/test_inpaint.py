@@ -33,7 +33,7 @@ from dp2.synthesize.redact import Redaction
 from dp2.synthesize.torch_backend import stacked, to_pixels
 from dp2.types import FACE, PERSON, Job, Patch, Refusal, Region
 
-DATA = Path(__file__).resolve().parents[1] / "data"
+DATA = Path(__file__).resolve().parents[1] / "fixtures"
 PARITY = Path(__file__).resolve().parents[2].parent / "shared" / "parity"
 FALLBACK = Redaction(fill=Solid(), shape="ellipse", mask_scale=1.3)
 FACES = "dp2.models.stylegan.unet.StyleGANUnet", {"resolution": [32, 32], "width": 4, "max_multiplier": 2}

@@ -20,7 +20,7 @@ from dp2.synthesize.inpaint import Inpainter
 from dp2.synthesize.redact import Redaction
 from dp2.types import FACE, PERSON, Refusal, Region
 
-DATA = Path(__file__).resolve().parents[1] / "data"
+DATA = Path(__file__).resolve().parents[1] / "fixtures"
 CROPS: dict[str, Cropper] = {
     "face256": FaceCrop(),
     "face128": FaceCrop(size=(128, 128), fitted=True),

@@ -19,7 +19,7 @@ from dp2.training.objectives.losses import path_lengths
 from dp2.training.objectives.objective import Losses
 from dp2.training.objectives.stylegan2 import PathLength, StyleGAN2
 
-DATA = Path(__file__).resolve().parents[1] / "data"
+DATA = Path(__file__).resolve().parents[1] / "fixtures"
 
 
 def load(path: Path) -> ModuleType:

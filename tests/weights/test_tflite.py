@@ -14,7 +14,7 @@ from dp2.inference.tflite_onnx import to_onnx
 from dp2.errors import UnreadableCheckpoint
 from dp2.weights.formats.tflite import read_tflite
 
-CASE = Path(__file__).resolve().parents[1] / "data" / "tflite_case.tflite"  # see make_tflite_case.py
+CASE = Path(__file__).resolve().parents[1] / "fixtures" / "tflite_case.tflite"  # see make_tflite_case.py
 
 
 @pytest.mark.parametrize("engine", ["onnxruntime", "openvino", "opencv"])
