@@ -17,9 +17,9 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from dp2.detect.faces.centerface import with_free_axes  # noqa: E402
-from dp2.weights.packaged import checksum, packaged_file  # noqa: E402
-from dp2.inference.quantize import measure  # noqa: E402
 from dp2.inference.openvino import import_openvino  # noqa: E402
+from dp2.inference.quantize import measure  # noqa: E402
+from dp2.weights.packaged import checksum, packaged_file  # noqa: E402
 
 PORTRAITS = ROOT.parent / "shared" / "data" / "faces" / "portrait"
 HEAD = '"""Ranges of the inputs of CenterFace\'s convolutions, written by benchmarks/int8_ranges.py."""'

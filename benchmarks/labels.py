@@ -12,10 +12,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dp2.detect.faces.centerface import CenterFace
 from dp2.detect.checks import joined
-from dp2.detect.faces.mtcnn import MTCNN
 from dp2.detect.combine.multiscale import MultiScale
+from dp2.detect.faces.centerface import CenterFace
+from dp2.detect.faces.mtcnn import MTCNN
 from dp2.geometry.nms import suppress
 from dp2.types import Image
 

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dp2 import pictures
-from dp2.paint.paint import Outcome, Painted, paint
-from dp2.errors import DetectionError, Dp2Error, UsageError
 from dp2.config.face_detectors import use_face_detector
+from dp2.errors import DetectionError, Dp2Error, UsageError
+from dp2.paint.paint import Outcome, Painted, paint
 from dp2.prefetch import Prefetch, batched
 from dp2.result import Result
 from dp2.stages import Chooser, Detector, StreamChooser, StreamTracker, Synthesizer, Tracker
@@ -258,8 +258,8 @@ def load_anonymizer(
         MissingWeights: a checkpoint that it needs is not here, or may not be fetched.
         DownloadError, ChecksumMismatch: it cannot be fetched.
     """
-    from dp2.config.choice import ChoiceOptions, choose_in
     from dp2.config import apply_override, load_config, set_key
+    from dp2.config.choice import ChoiceOptions, choose_in
 
     tree = load_config(config)
     if detector is not None:

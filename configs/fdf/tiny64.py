@@ -13,7 +13,9 @@ training = L("dp2.training.settings.Training")(
         generator="${generator}",
         encoder=L("dp2.models.portrait.critics.PortraitEncoder")(z_channels="${generator.z_channels}"),
         discriminator=L("dp2.models.portrait.critics.PortraitDiscriminator")(widths=[32, 64, 128, 192, 256]),
-        features=L("dp2.training.objectives.portrait_parts.frozen_features")(enlarge=2, scale=[3.45, 3.41, 3.98, 4.93, 3.89]),
+        features=L("dp2.training.objectives.portrait_parts.frozen_features")(
+            enlarge=2, scale=[3.45, 3.41, 3.98, 4.93, 3.89]
+        ),
         adversary_from=_autoencoder_steps,
     ),
     data="${data.train}",

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
 from dp2.anonymizer import Anonymizer, Detect, FrameDetections
+from dp2.batch.study import studied
 from dp2.detections.formats import GivenFile, SavedFile, check_kinds
 from dp2.detections.sealed import open_sealed, seal
 from dp2.detections.stored import DetectionWriter, cache_folder, cache_key
@@ -18,7 +19,6 @@ from dp2.prefetch import BackgroundSink, Prefetch
 from dp2.result import Result, Summary
 from dp2.sink.atomic import atomic_path
 from dp2.stages import Sink, StreamChooser
-from dp2.batch.study import studied
 from dp2.types import Frame, Image
 
 if TYPE_CHECKING:

@@ -25,10 +25,10 @@ import numpy as np
 from dp2.anonymizer import Anonymizer, FrameDetections
 from dp2.batch.choices import AsPlanned, Recorded
 from dp2.batch.claims import LEASE, Claim, Claims
+from dp2.batch.files import FileReport, Report, View, nothing, plain
 from dp2.batch.share import share
 from dp2.batch.work_folder import Found, Planned, WorkFolder
 from dp2.errors import UnreadableMedia, UsageError
-from dp2.batch.files import FileReport, Report, View, nothing, plain
 from dp2.media.frame_manifest import FrameEntry, FrameManifest, read_manifest
 from dp2.prefetch import Prefetch, batched
 from dp2.result import Result, Summary

@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dp2.geometry.boxes import iou
 from dp2.choose.evidence import NOBODY, Distances, Limits, Piece, settle
 from dp2.choose.front import RIVAL
+from dp2.geometry.boxes import iou
 from dp2.types import Detections, Frame, Image, Origin
 
 _CUT = 28.0  # mean difference of two frames' grey thumbnails, of 255, from which the scene has changed

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dp2.geometry.boxes import iou
 from dp2.errors import UsageError
 from dp2.faces.embedding import FaceEmbedder
 from dp2.faces.quality import face_quality
+from dp2.geometry.boxes import iou
 from dp2.stages import Detector
 from dp2.types import FACE, Detections, Image
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from dp2.cli.inputs import Request
+from dp2.config import load_config
 from dp2.config.choice import ChoiceOptions, choose_in
 from dp2.config.edit import MULTISCALE, nodes, redact_with, set_everywhere
-from dp2.cli.inputs import Request
-from dp2.config.quality import search_with
-from dp2.config import load_config
-from dp2.errors import UsageError
 from dp2.config.face_detectors import use_face_detector
+from dp2.config.quality import search_with
+from dp2.errors import UsageError
 from dp2.types import FACE, PERSON, PERSON_SURFACE, PLATE, VEHICLE
 
 if TYPE_CHECKING:

@@ -20,9 +20,9 @@ from dp2.errors import Dp2Error, UsageError
 
 if TYPE_CHECKING:
     from dp2.anonymizer import Anonymizer
+    from dp2.batch.files import FileReport, Options
     from dp2.batch.frame_folder import FolderOptions
     from dp2.cli.progress import Progress
-    from dp2.batch.files import FileReport, Options
 
 
 _FILES_ONLY = (
@@ -50,10 +50,10 @@ def run(options: Mapping[str, Any]) -> int:
         UsageError: what is asked for contradicts itself; nothing was done.
     """
     from dp2.anonymizer import build_anonymizer
+    from dp2.cli.config_tree import config_tree
     from dp2.cli.fetching import fetch_missing
     from dp2.cli.frame_job import folder_options
     from dp2.cli.progress import Progress
-    from dp2.cli.config_tree import config_tree
 
     prepare_process()
     request = parse_request(options)
@@ -152,8 +152,8 @@ def _anonymize(
 
 
 def _settings(options: Mapping[str, Any], stack: contextlib.ExitStack) -> Options:
-    from dp2.detections.formats import detection_writer, open_detections
     from dp2.batch.files import Options
+    from dp2.detections.formats import detection_writer, open_detections
     from dp2.sink.atomic import atomic_path
     from dp2.sink.encoder import Encoding
 

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dp2.errors import DetectionError
-from dp2.inference.onnx_nodes import CheckpointNodes
 from dp2.inference.onnx_cpu import Run, on_processor
+from dp2.inference.onnx_nodes import CheckpointNodes
 from dp2.types import Image
 from dp2.weights.readers import load_arrays
 from dp2.weights.tables import CheckpointArrays, network_table

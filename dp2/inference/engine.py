@@ -10,8 +10,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from dp2.inference.quantize import Ranges
 from dp2.errors import EngineError, UsageError
+from dp2.inference.quantize import Ranges
 
 ENGINES = ("auto", "openvino", "openvino-bf16", "openvino-int8", "onnxruntime", "opencv")
 DEVICES = ("auto", "cpu", "cuda", "coreml", "directml")

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dp2.inference.engine import Chosen, Network
 from dp2.errors import EngineError
+from dp2.inference.engine import Chosen, Network
 from dp2.inference.onnx_runtime import import_onnxruntime
 
 _CPU = "CPUExecutionProvider"

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dp2.inference.engine import Chosen, Network
-from dp2.inference.quantize import quantize
 from dp2.errors import EngineError
+from dp2.inference.engine import Chosen, Network
 from dp2.inference.openvino import import_openvino, openvino_core
+from dp2.inference.quantize import quantize
 
 
 @cache

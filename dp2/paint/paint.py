@@ -10,12 +10,12 @@ from itertools import groupby
 
 import numpy as np
 
+from dp2.errors import EngineError, SynthesisError
 from dp2.geometry.boxes import empty, union
 from dp2.paint.behind import behind
 from dp2.paint.check import patch_fault
 from dp2.paint.paste import paste
 from dp2.paint.waves import painting_order, waves
-from dp2.errors import EngineError, SynthesisError
 from dp2.stages import Synthesizer
 from dp2.types import Box, Image, Job, Keep, Patch, Reach, Refusal, Region
 

@@ -12,15 +12,15 @@ import cv2
 import numpy as np
 
 from dp2.anonymizer import Anonymizer
-from dp2.errors import UnreadableMedia
 from dp2.batch.files import FileReport, Report, nothing, writing
-from dp2.prefetch import Prefetch
+from dp2.errors import UnreadableMedia
+from dp2.media.video_info import VideoInfo
 from dp2.peekingduck.drawing import Drawing
 from dp2.peekingduck.nodes import Visual
 from dp2.peekingduck.plan import Plan
+from dp2.prefetch import Prefetch
 from dp2.result import Result, Summary
 from dp2.types import Frame, Image
-from dp2.media.video_info import VideoInfo
 
 
 class Shows(Protocol):

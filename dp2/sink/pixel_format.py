@@ -8,7 +8,6 @@ from pathlib import Path
 from av.codec.codec import Codec
 
 from dp2.errors import UsageError
-from dp2.sink.encoder import Encoding
 from dp2.media.video_info import (
     BT709,
     RANGE_FULL,
@@ -23,6 +22,7 @@ from dp2.media.video_info import (
     meant_range,
     swscale_matrix,
 )
+from dp2.sink.encoder import Encoding
 
 _EVEN_ONLY = {"h264", "hevc"}  # in 4:2:0 their size and cropping count in pairs of pixels
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dp2.errors import EngineError
-from dp2.models.generator import TONE, Generator
 from dp2.inference.onnx_cpu import on_processor
+from dp2.models.generator import TONE, Generator
 from dp2.sink.atomic import atomic_path
 from dp2.synthesize.backend import Painted
 from dp2.synthesize.crops import Crop

@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dp2.geometry.boxes import union
 from dp2.errors import UsageError
+from dp2.geometry.boxes import union
 from dp2.source.image import read_image
 from dp2.source.sniff import is_image
 from dp2.stages import Detector

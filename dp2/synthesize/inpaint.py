@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dp2.errors import UsageError
+from dp2.faces.crop_box import clipped
 from dp2.synthesize.blend import PASTES, Paste, reference
 from dp2.synthesize.crops import Crop, Cropper, sealed
-from dp2.faces.crop_box import clipped
-from dp2.synthesize.verifier import FaceJudge
 from dp2.synthesize.latents import LatentIndex, hashed_index, latent
+from dp2.synthesize.verifier import FaceJudge
 from dp2.types import Job, Patch, Reach, Refusal, Region
 
 if TYPE_CHECKING:

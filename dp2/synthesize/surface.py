@@ -50,8 +50,8 @@ class VertexMap:
         import torch
 
         from dp2.inference.device import pick_device
-        from dp2.models.rcnn.densepose_heads import VertexEmbedder
         from dp2.models.nearest_vertices import index_vertices
+        from dp2.models.rcnn.densepose_heads import VertexEmbedder
         from dp2.weights.loading import load_checkpoint, load_strict, network_state
 
         state = network_state(load_checkpoint(self._path), str(self._path))

@@ -13,8 +13,8 @@ from PIL import Image
 
 from dp2 import load_anonymizer
 from dp2.choose.choosing import Choosing
-from dp2.config.choice import choosing
 from dp2.cli.commands.anonymize import anonymize
+from dp2.config.choice import choosing
 from dp2.errors import ConfigError, UsageError
 
 

@@ -12,8 +12,8 @@ from PIL import Image
 from dp2.anonymizer import load_anonymizer
 from dp2.cli.commands.anonymize import anonymize
 from dp2.config import build, load_config
-from dp2.errors import ConfigError, UsageError
 from dp2.config.face_detectors import use_face_detector
+from dp2.errors import ConfigError, UsageError
 from dp2.types import FACE
 
 NAMES = tuple(load_config("anonymizers/_face").detectors)

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from dp2.config.quality import search_with
 from dp2.config import load_config
+from dp2.config.quality import search_with
 from dp2.errors import UsageError
 
 

@@ -11,10 +11,10 @@ from PIL import Image
 
 from dp2.data.builder.run import build_dataset
 from dp2.data.builder.settings import BuildSettings
+from dp2.data.portrait.faces import PortraitFaces
 from dp2.data.portrait.light import photographed
 from dp2.data.portrait.scene import before, cut_scene, drawn_scene
 from dp2.data.portrait.warp import Spread, draw
-from dp2.data.portrait.faces import PortraitFaces
 from dp2.errors import DatasetError
 
 

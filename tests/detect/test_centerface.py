@@ -11,8 +11,8 @@ import onnx
 import pytest
 
 from dp2.detect.faces.centerface import CenterFace
-from dp2.inference.engine import Network
 from dp2.errors import DetectionError, EngineError, MissingWeights, UsageError, WeightsError
+from dp2.inference.engine import Network
 from dp2.types import Detections, Image, Origin
 
 

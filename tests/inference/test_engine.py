@@ -9,8 +9,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from dp2.inference.engine import ENGINES, Engine, Network, load_engine
 from dp2.errors import EngineError, UsageError
+from dp2.inference.engine import ENGINES, Engine, Network, load_engine
 
 NAMED = [name for name in ENGINES if name not in ("auto", "openvino-bf16")]
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dp2.errors import UnreadableCheckpoint
 from dp2.inference.engine import Network, load_engine
 from dp2.inference.tflite_onnx import to_onnx
-from dp2.errors import UnreadableCheckpoint
 from dp2.weights.formats.tflite import read_tflite
 
 CASE = Path(__file__).resolve().parents[1] / "fixtures" / "tflite_case.tflite"  # see make_tflite_case.py

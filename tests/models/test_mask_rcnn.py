@@ -18,11 +18,11 @@ from torch import Tensor, nn
 from torchvision.ops import roi_align
 
 from dp2.errors import CheckpointMismatch, DetectionError, UsageError
-from dp2.models.rcnn.box_deltas import apply_deltas
 from dp2.models.fuse import PackedConv, can_pack, fuse_for_inference
+from dp2.models.rcnn.base import resize_shortest_edge, shortest_edge_size
+from dp2.models.rcnn.box_deltas import apply_deltas
 from dp2.models.rcnn.mask_rcnn import MaskRCNN
 from dp2.models.rcnn.paste_masks import paste_masks
-from dp2.models.rcnn.base import resize_shortest_edge, shortest_edge_size
 from dp2.models.rcnn.resnet_fpn import Conv, FrozenBatchNorm2d
 from dp2.models.rcnn.roi_align import RoiAlign, levels_of
 from dp2.models.rcnn.roi_heads import PlaneOfClass, Selection

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dp2.errors import SynthesisError
 from dp2.paint.paint import Outcome, paint
 from dp2.paint.paste import paste
 from dp2.paint.waves import painting_order
-from dp2.errors import SynthesisError
 from dp2.synthesize.fills import Nothing, Solid
 from dp2.synthesize.redact import Redaction
 from dp2.types import Job, Patch, Reach, Refusal, Region

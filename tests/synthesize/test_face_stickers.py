@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dp2.paint.paint import paint
 from dp2.errors import UsageError
-from dp2.synthesize.fills import Solid
+from dp2.paint.paint import paint
 from dp2.synthesize.face_stickers import Portrait, Portraits, placement
+from dp2.synthesize.fills import Solid
 from dp2.synthesize.redact import Redaction
 from dp2.types import Region
 

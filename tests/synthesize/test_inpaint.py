@@ -19,10 +19,10 @@ from PIL import Image
 
 from dp2.cli import main
 from dp2.cli.commands.anonymize import anonymize
-from dp2.paint.paint import Outcome, paint
 from dp2.config import build, load_config
 from dp2.errors import CheckpointMismatch, EngineError, MissingWeights, UsageError
 from dp2.inference.openvino import openvino_core
+from dp2.paint.paint import Outcome, paint
 from dp2.synthesize.crops import BodyCrop, Crop, FaceCrop
 from dp2.synthesize.exported import example_inputs
 from dp2.synthesize.fills import Solid

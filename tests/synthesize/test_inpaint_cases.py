@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dp2.faces.crop_box import fitted_square, square
 from dp2.paint.paint import paint
 from dp2.synthesize.crops import BodyCrop, Cropper, FaceCrop
 from dp2.synthesize.fills import Solid
-from dp2.faces.crop_box import fitted_square, square
 from dp2.synthesize.inpaint import Inpainter
 from dp2.synthesize.redact import Redaction
 from dp2.types import FACE, PERSON, Refusal, Region

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from dp2.faces.crop_box import fitted_square, square
 from dp2.geometry.bodies import nearest, padded
 from dp2.paint.paste import paste
 from dp2.synthesize.crops import BodyCrop, Crop, Cropper, FaceCrop, visible
-from dp2.faces.crop_box import fitted_square, square
 from dp2.synthesize.inpaint import Inpainter
 from dp2.synthesize.latents import latent
 from dp2.synthesize.resample import resize_face, resize_image

@@ -15,15 +15,15 @@ from hypothesis import strategies as st
 from PIL import Image
 from safetensors.torch import save_file
 
-from dp2.inference import onnx_cpu as onnx_processor
 from dp2.cli import main
 from dp2.errors import CheckpointMismatch, EngineError, UsageError
-from dp2.models.portrait.unet import PortraitUnet
+from dp2.inference import onnx_cpu as onnx_processor
 from dp2.inference.onnx_cpu import with_onnxruntime
+from dp2.models.portrait.unet import PortraitUnet
 from dp2.synthesize import generators
-from dp2.synthesize.portrait import backend as portrait_backend
 from dp2.synthesize.crops import Crop
 from dp2.synthesize.generators import GeneratorSource
+from dp2.synthesize.portrait import backend as portrait_backend
 from dp2.synthesize.portrait.backend import PortraitBackend
 from dp2.synthesize.torch_backend import TorchBackend
 

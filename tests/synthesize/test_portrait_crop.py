@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from dp2.faces.conditions import oval, pose, tone
 from dp2.synthesize.crops import Crop, sealed
-from dp2.synthesize.verifier import FaceJudge
 from dp2.synthesize.portrait.crop import PortraitCrop
+from dp2.synthesize.verifier import FaceJudge
 from dp2.types import Detections, Refusal, Region, Steady
 
 _BOX = np.array([60, 40, 120, 120], np.float32)

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from dp2.paint.paste import paste
 from dp2.errors import UnreadableMedia, UsageError
+from dp2.paint.paste import paste
 from dp2.synthesize.fills import Blur, Mosaic, Nothing, Picture, Solid
 from dp2.synthesize.redact import Redaction
 from dp2.types import Job, Keep, Patch, Region

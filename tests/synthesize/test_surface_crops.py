@@ -13,10 +13,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from dp2.geometry.bodies import BodyRule
-from dp2.paint.paste import paste
-from dp2.geometry.mask_matching import greedy_matches, mask_ious, masks_to_boxes
 from dp2.errors import CheckpointMismatch, MissingWeights
+from dp2.geometry.bodies import BodyRule
+from dp2.geometry.mask_matching import greedy_matches, mask_ious, masks_to_boxes
+from dp2.paint.paste import paste
 from dp2.synthesize.crops import BodyCrop
 from dp2.synthesize.inpaint import Inpainter
 from dp2.synthesize.surface import surface_place

@@ -18,14 +18,14 @@ from torch import nn
 
 from dp2.errors import Dp2Error, OutputError, TrainingError, UnreadableCheckpoint, UsageError
 from dp2.training.checkpoints.checkpoint import Checkpoints
+from dp2.training.checkpoints.nested import restored
+from dp2.training.checkpoints.state import State
 from dp2.training.distributed import Group
 from dp2.training.ema import ExponentialAverage
 from dp2.training.logs import JsonLines
 from dp2.training.loop import train
-from dp2.training.checkpoints.nested import restored
 from dp2.training.run import Request, export, run
 from dp2.training.settings import Report
-from dp2.training.checkpoints.state import State
 from dp2.training.stopping import Stop
 
 CPU = torch.device("cpu")

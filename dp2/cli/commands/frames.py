@@ -12,9 +12,9 @@ from dp2.cli.command import GroupedCommand
 
 if TYPE_CHECKING:
     from dp2.media.frame_manifest import FrameManifest
+    from dp2.media.video_info import VideoInfo
     from dp2.stages import Sink
     from dp2.types import Frame
-    from dp2.media.video_info import VideoInfo
 
 T = TypeVar("T")
 _FILE = click.Path(dir_okay=False, path_type=Path)

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dp2.geometry.bodies import BodyRule, clipped, whole
 from dp2.detect.checks import check_fraction, check_images, check_relax
 from dp2.errors import UsageError
+from dp2.geometry.bodies import BodyRule, clipped, whole
 from dp2.stages import Detector
 from dp2.types import FACE, PERSON, PERSON_SURFACE, Detections, Image
 

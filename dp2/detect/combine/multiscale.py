@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dp2.detect.checks import by_size, check_fraction, check_images, check_relax, detection_errors, joined, origins
-from dp2.geometry.nms import areas, intersections, suppress
 from dp2.detect.combine.scale import Tiling, pyramid, tiles
 from dp2.errors import UsageError
+from dp2.geometry.nms import areas, intersections, suppress
 from dp2.stages import Detector
 from dp2.types import Box, Detections, Image, Origin
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from dp2.detect.checks import check_fraction, joined
-from dp2.geometry.nms import suppress
 from dp2.errors import UsageError
+from dp2.geometry.nms import suppress
 from dp2.stages import Detector
 from dp2.types import Detections, Image
 

@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dp2.detect.faces.centerface_ranges import MEASURED_ON, RANGES
-from dp2.inference.engine import Engine, Network
 from dp2.detect.checks import (
     by_size,
     check_fraction,
@@ -21,12 +19,14 @@ from dp2.detect.checks import (
     origins,
     require_finite,
 )
-from dp2.inference.lazy_engine import LazyEngine
-from dp2.geometry.nms import suppress
-from dp2.weights.packaged import checksum, packaged_file
 from dp2.detect.combine.scale import Scale, network_size, parse_scale
+from dp2.detect.faces.centerface_ranges import MEASURED_ON, RANGES
 from dp2.errors import DetectionError, EngineError, WeightsError
+from dp2.geometry.nms import suppress
+from dp2.inference.engine import Engine, Network
+from dp2.inference.lazy_engine import LazyEngine
 from dp2.types import FACE, Detections, Image
+from dp2.weights.packaged import checksum, packaged_file
 
 _INPUT = "input.1"
 _OUTPUTS = {"537": 1, "538": 2, "539": 2, "540": 10}  # heat map, size, centre offset, landmarks → channels

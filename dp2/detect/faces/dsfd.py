@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dp2.detect.checks import by_size, check_fraction, check_images, check_relax, detection_errors
-from dp2.inference.torch_network import half_precision
 from dp2.detect.combine.scale import Scale, network_size, parse_scale
 from dp2.detect.faces.torch_faces import BATCH_PIXELS, faces_in, to_planes
 from dp2.inference.lazy_network import LazyNetwork
+from dp2.inference.torch_network import half_precision
 from dp2.types import FACE, Detections, Image
 
 if TYPE_CHECKING:

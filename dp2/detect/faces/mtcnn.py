@@ -24,10 +24,10 @@ from dp2.detect.checks import (
     origins,
     require_finite,
 )
-from dp2.geometry.nms import nms
-from dp2.weights.packaged import checksum, packaged_file, read_weights
 from dp2.errors import EngineError, UsageError, WeightsError
+from dp2.geometry.nms import nms
 from dp2.types import FACE, Detections, Image
+from dp2.weights.packaged import checksum, packaged_file, read_weights
 
 if TYPE_CHECKING:
     from dp2.detect.faces.mtcnn_cascade import Cascade

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dp2.geometry.bodies import nearest
 from dp2.detect.checks import check_fraction, check_images, check_relax, detection_errors, origins
-from dp2.inference.torch_network import lazy_network
 from dp2.detect.people.rcnn import answers, fused
 from dp2.errors import UsageError
+from dp2.geometry.bodies import nearest
+from dp2.inference.torch_network import lazy_network
 from dp2.types import PERSON_SURFACE, Detections, Image
 
 if TYPE_CHECKING:

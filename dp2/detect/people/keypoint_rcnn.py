@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from dp2.detect.checks import check_fraction, check_images, check_relax, detection_errors, origins
-from dp2.inference.torch_network import lazy_network
 from dp2.detect.people.rcnn import answers, fused, never_empty
+from dp2.inference.torch_network import lazy_network
 from dp2.types import PERSON, Detections, Image
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dp2.detect.checks import check_fraction, check_images, check_relax, detection_errors, origins
-from dp2.inference.torch_network import lazy_network
 from dp2.detect.people.rcnn import answers, fused, never_empty
 from dp2.errors import UsageError
+from dp2.inference.torch_network import lazy_network
 from dp2.types import PERSON, VEHICLE, Detections, Image
 
 if TYPE_CHECKING:

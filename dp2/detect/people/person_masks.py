@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dp2.detect.checks import check_fraction, check_images, check_relax, detection_errors, origins, require_finite
-from dp2.inference.torch_network import lazy_network
 from dp2.detect.people.rcnn import torchvision_answers
+from dp2.inference.torch_network import lazy_network
 from dp2.types import PERSON, Detections, Image
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dp2.detect.checks import check_images, check_relax, detection_errors, require_finite
+from dp2.errors import UsageError
 from dp2.geometry.mask_matching import masks_to_boxes
 from dp2.inference.torch_network import half_precision, lazy_network
-from dp2.errors import UsageError
 from dp2.stages import Detector
 from dp2.types import PERSON, Detections, Image
 

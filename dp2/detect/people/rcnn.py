@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dp2.inference.torch_network import half_precision
 from dp2.inference.lazy_network import LazyNetwork
+from dp2.inference.torch_network import half_precision
 from dp2.types import Image
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dp2.detect.checks import check_fraction, check_images, check_relax, joined
-from dp2.geometry.mask_matching import greedy_matches, mask_ious, masks_to_boxes
 from dp2.errors import DetectionError, UsageError
+from dp2.geometry.mask_matching import greedy_matches, mask_ious, masks_to_boxes
 from dp2.stages import Detector
 from dp2.types import PERSON, PERSON_SURFACE, Detections, Image, Origin
 

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dp2.inference.engine import Network
 from dp2.detect.checks import (
     by_size,
     check_fraction,
@@ -22,9 +21,10 @@ from dp2.detect.checks import (
     origins,
     require_finite,
 )
-from dp2.inference.lazy_engine import LazyEngine
-from dp2.geometry.nms import suppress
 from dp2.errors import DetectionError, EngineError, UsageError, WeightsError
+from dp2.geometry.nms import suppress
+from dp2.inference.engine import Network
+from dp2.inference.lazy_engine import LazyEngine
 from dp2.types import PERSON, VEHICLE, Detections, Image
 from dp2.weights.store import Store
 

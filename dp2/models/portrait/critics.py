@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from dp2.models.stylegan.discriminator import append_batch_spread
 from dp2.models.faces.retinaface import MobileNet
+from dp2.models.stylegan.discriminator import append_batch_spread
 
 _SLOPE = 0.2
 _ENCODER_SIDE = 64

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from dp2.models.rcnn.box_deltas import nonempty
-from dp2.models.rcnn.densepose_heads import Decoder, DensePoseHead, EmbeddingPredictor, VertexEmbedder
 from dp2.models.nearest_vertices import VertexIndex
 from dp2.models.rcnn.base import RCNN, RCNNSettings, Regions, in_batches, per_image
+from dp2.models.rcnn.box_deltas import nonempty
+from dp2.models.rcnn.densepose_heads import Decoder, DensePoseHead, EmbeddingPredictor, VertexEmbedder
 from dp2.models.rcnn.resnet_fpn import BackboneSettings
 from dp2.models.rcnn.roi_align import RoiAlign
 from dp2.models.rcnn.roi_heads import BoxDetections, Selection

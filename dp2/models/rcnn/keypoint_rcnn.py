@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor
 
+from dp2.models.rcnn.base import RCNN, RCNNSettings, Regions, in_batches, per_image
 from dp2.models.rcnn.mask_rcnn import region_masks
 from dp2.models.rcnn.paste_masks import paste_masks
-from dp2.models.rcnn.base import RCNN, RCNNSettings, Regions, in_batches, per_image
 from dp2.models.rcnn.roi_align import RoiAlign
 from dp2.models.rcnn.roi_heads import KeypointHead, MaskHead, Selection
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from dp2.models.rcnn.paste_masks import paste_masks
 from dp2.models.rcnn.base import RCNN, RCNNSettings, Regions, in_batches, per_image
+from dp2.models.rcnn.paste_masks import paste_masks
 from dp2.models.rcnn.resnet_fpn import BackboneSettings
 from dp2.models.rcnn.roi_align import RoiAlign
 from dp2.models.rcnn.roi_heads import MaskHead, Selection

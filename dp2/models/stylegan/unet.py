@@ -11,8 +11,8 @@ from math import sqrt
 import torch
 from torch import Tensor, nn
 
-from dp2.models.stylegan.fused_unet import FusedStyleGANUnet
 from dp2.models.generator import EMBEDDING, require_style, stack_inputs
+from dp2.models.stylegan.fused_unet import FusedStyleGANUnet
 from dp2.models.stylegan.layers import Conv2d, ResidualBlock
 from dp2.models.stylegan.style_net import Styled, StyleNet
 

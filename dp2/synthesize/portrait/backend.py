@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dp2.inference.device import has_bf16_units
 from dp2.errors import CheckpointMismatch, UsageError
+from dp2.inference.device import has_bf16_units
 from dp2.inference.onnx_cpu import Run, on_processor
 from dp2.synthesize.backend import Painted
 from dp2.synthesize.crops import Crop

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dp2.geometry.bodies import clipped, padded, whole
-from dp2.geometry.boxes import iou
 from dp2.errors import UsageError
 from dp2.faces.conditions import GROWN, LANDMARKS, MARGIN, Pose, blurred_landmarks, oval, pose, tone
-from dp2.synthesize.crops import Crop, visible
 from dp2.faces.crop_box import square
+from dp2.geometry.bodies import clipped, padded, whole
+from dp2.geometry.boxes import iou
+from dp2.synthesize.crops import Crop, visible
 from dp2.synthesize.resample import resize_portrait
 from dp2.types import Box, Image, Refusal, Region, Steady
 

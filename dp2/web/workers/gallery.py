@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from PIL import Image as Pil
 
-from dp2.errors import UsageError
 from dp2.batch.files import fit
+from dp2.errors import UsageError
 from dp2.result import Result
 from dp2.types import Detections
 

@@ -190,8 +190,8 @@ def detect(workshop: Workshop, line: Line, arguments: Arguments) -> dict[str, An
 
 def anonymize(workshop: Workshop, line: Line, arguments: Arguments) -> dict[str, Any]:
     """Anonymize a file; people who were clicked, or are known by reference faces, stay."""
-    from dp2.detections.stored import StoredDetections
     from dp2.batch.files import Options, anonymize_image, anonymize_video
+    from dp2.detections.stored import StoredDetections
 
     anonymizer = workshop.anonymizer(arguments["anonymizer"])
     anonymizer = replace(anonymizer, chooser=_chooser(workshop, arguments, anonymizer))
