@@ -32,7 +32,7 @@ class PortraitCrop:
         size: (height, width) of the generator, equal.
         grown: the hole's sides in those of the box.
         smallest, largest: longer sides of face boxes in pixels that are served.
-        most_yaw: how far a head may be turned to the side, see `dp2.faces.conditions.Pose`; beyond, faces come out melted.
+        most_yaw: how far a head may be turned to the side, see `dp2.faces.conditions.Pose`; beyond, faces melt.
         most_roll: how far it may be tilted, in degrees.
         surest: weakest score of a face; what hardly is one is not painted as one.
     """
