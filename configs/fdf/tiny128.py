@@ -2,7 +2,7 @@
 
 from dp2.config import L
 
-from .tiny64 import data, generator, processor, training
+from .tiny64 import cpu_backend, data, generator, training
 
 data["resolution"] = [128, 128]
 generator.widths = [16, 32, 64, 128, 192, 256]

@@ -3,7 +3,7 @@
 from dp2.config import L
 
 from ..datasets.portraits import data
-from ..generators.portrait_unet import generator, processor
+from ..generators.portrait_unet import cpu_backend, generator
 
 _adam = "torch.optim.Adam"
 _autoencoder_steps, _batch = 9_400, 32

@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dp2.errors import DetectionError
-from dp2.inference.onnx_cpu import Run, on_processor
+from dp2.errors import DetectionError, EngineError, one_line
+from dp2.inference.engine import load_engine
+from dp2.inference.network import Engine, Network
 from dp2.inference.onnx_nodes import CheckpointNodes
 from dp2.types import Image
 from dp2.weights.readers import load_arrays
@@ -38,7 +39,7 @@ class FaceGraph:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = threading.Lock()
-        self._run: Run | None = None
+        self._engine: Engine | None = None
 
     def __call__(self, faces: Sequence[Image]) -> Array:
         """Embed faces; each and its mirror image are averaged.
@@ -54,12 +55,13 @@ class FaceGraph:
             DetectionError: the network failed.
         """
         with self._lock:
-            if self._run is None:
-                self._run = on_processor(to_onnx(self._path), threads=1)
+            if self._engine is None:
+                network = Network(to_onnx(self._path), threads=1, exact=True)
+                self._engine = load_engine(network, device="cpu")
             try:
-                sums = [self._run({"faces": _pair(face)}).sum(axis=0) for face in faces]
-            except Exception as error:  # the engines' exceptions share no base of their own
-                raise DetectionError(f"the face embedding failed: {' '.join(str(error).split())[:200]}") from error
+                sums = [self._engine.run_named({"faces": _pair(face)})[0].sum(axis=0) for face in faces]
+            except EngineError as error:
+                raise DetectionError(f"the face embedding failed: {one_line(error, 200)}") from error
         vectors: Array = np.stack(sums)
         if not np.isfinite(vectors).all():
             raise DetectionError("the face embedding's values are not finite")

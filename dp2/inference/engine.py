@@ -4,73 +4,12 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
-
-import numpy as np
-from numpy.typing import NDArray
 
 from dp2.errors import EngineError, UsageError
-from dp2.inference.quantize import Ranges
+from dp2.inference.network import Engine, Network
 
 ENGINES = ("auto", "openvino", "openvino-bf16", "openvino-int8", "onnxruntime", "opencv")
 DEVICES = ("auto", "cpu", "cuda", "coreml", "directml")
-
-
-@dataclass(frozen=True, slots=True)
-class Chosen:
-    """What runs a network.
-
-    Attributes:
-        engine: one of `ENGINES`, never "auto".
-        version: of the engine.
-        device: as the engine calls it: CPU, CUDAExecutionProvider, …
-        precision: fp32, bf16 or int8.
-    """
-
-    engine: str
-    version: str
-    device: str
-    precision: str
-
-    def __str__(self) -> str:
-        return f"{self.engine} {self.version} on {self.device}, {self.precision}"
-
-
-@dataclass(frozen=True, slots=True)
-class Network:
-    """An ONNX network with free batch and image axes.
-
-    Attributes:
-        model: the serialised ONNX file.
-        outputs: names of the outputs, in the order in which `Engine.run` returns them.
-        pixels: whether `Engine.run` is fed (N, H, W, 3) uint8 images in [0, 255]; otherwise (N, C, H, W) float32.
-            The network itself always takes (N, C, H, W) float32; an engine may fold the conversion into its graph.
-        ranges: of the inputs of its convolutions, where it can be computed in 8 bits.
-        threads: None = as the engine thinks best. A network of few operations takes with two threads nearly as long as
-            with one, so that the second is lost for what else there is to do.
-    """
-
-    model: bytes
-    outputs: tuple[str, ...]
-    pixels: bool = False
-    ranges: Ranges | None = None
-    threads: int | None = None
-
-
-class Engine(Protocol):
-    """A loaded network. `run` may be called from any thread; calls wait for each other."""
-
-    @property
-    def chosen(self) -> Chosen:
-        """Which engine, device and precision this is."""
-
-    def run(self, batch: NDArray[Any]) -> list[NDArray[np.float32]]:
-        """Outputs, each (N, …) float32, for a batch of the kind that `Network.pixels` says.
-
-        Raises:
-            EngineError: the engine failed.
-        """
 
 
 # Every loader is `load(network, device, precision)`; its engine's package is imported only when the loader is called.
@@ -127,8 +66,10 @@ def _preferred(device: str, network: Network) -> list[tuple[str, str]]:
     from dp2.inference.engine_onnxruntime import accelerators
     from dp2.inference.engine_openvino import has_bf16, has_int8
 
-    pairs = [("openvino-bf16", "cpu")] if has_bf16() else []
-    pairs += [("openvino-int8", "cpu")] if network.ranges is not None and has_int8() else []
+    pairs = []
+    if not network.exact:
+        pairs += [("openvino-bf16", "cpu")] if has_bf16() else []
+        pairs += [("openvino-int8", "cpu")] if network.ranges is not None and has_int8() else []
     pairs += [("openvino", "cpu"), ("onnxruntime", "cpu"), ("opencv", "cpu")]
     if device == "auto":
         return [("onnxruntime", provider) for provider in accelerators()] + pairs

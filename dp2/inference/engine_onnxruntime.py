@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dp2.errors import EngineError
-from dp2.inference.engine import Chosen, Network
+from dp2.errors import EngineError, one_line
+from dp2.inference.network import Chosen, Network
 from dp2.inference.onnx_runtime import import_onnxruntime
 
 _CPU = "CPUExecutionProvider"
@@ -59,12 +60,21 @@ class OnnxRuntimeEngine:
             rows = [self._run_some(batch[i : i + step]) for i in range(0, len(batch), step)]
         return rows[0] if len(rows) == 1 else [np.concatenate(parts) for parts in zip(*rows, strict=True)]
 
+    def run_named(self, inputs: Mapping[str, NDArray[np.float32]]) -> list[NDArray[np.float32]]:
+        """See `Engine.run_named`."""
+        with self._lock:
+            return self._outputs(dict(inputs))
+
     def _run_some(self, batch: NDArray[Any]) -> list[NDArray[np.float32]]:
         tensor = planes(batch) if self._network.pixels else batch
+        return self._outputs({self._input: tensor})
+
+    def _outputs(self, inputs: dict[str, NDArray[Any]]) -> list[NDArray[np.float32]]:
         try:
-            return list(self._session.run(list(self._network.outputs), {self._input: tensor}))
+            return list(self._session.run(list(self._network.outputs) or None, inputs))
         except Exception as error:  # its exceptions share no base of their own
-            raise EngineError(f"ONNX Runtime failed on input {batch.shape}: {error}") from error
+            shapes = ", ".join(str(tensor.shape) for tensor in inputs.values())
+            raise EngineError(f"ONNX Runtime failed on input {shapes}: {one_line(error)}") from error
 
 
 def planes(batch: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -95,4 +105,4 @@ def _load_on(provider: str, network: Network) -> OnnxRuntimeEngine:
     except EngineError:
         raise
     except Exception as error:  # its exceptions share no base of their own
-        raise EngineError(f"ONNX Runtime cannot load the network on {provider}: {error}") from error
+        raise EngineError(f"ONNX Runtime cannot load the network on {provider}: {one_line(error)}") from error

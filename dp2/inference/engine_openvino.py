@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import importlib.util
 import threading
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dp2.errors import EngineError
-from dp2.inference.engine import Chosen, Network
+from dp2.errors import EngineError, one_line
+from dp2.inference.network import Chosen, Network
 from dp2.inference.openvino import import_openvino, openvino_core
 from dp2.inference.quantize import quantize
 
@@ -62,7 +63,7 @@ class OpenVinoEngine:
         got = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
         if got != _PRECISIONS[precision]:
             raise EngineError(f"OpenVINO on this processor computes {got}, not {precision}: name another engine")
-        self._outputs = [compiled.output(name) for name in network.outputs]
+        self._outputs = [compiled.output(name) for name in network.outputs] or list(compiled.outputs)
         self._request = compiled.create_infer_request()
         self._lock = threading.Lock()
         engine = "openvino" if precision == "fp32" else f"openvino-{precision}"
@@ -74,11 +75,22 @@ class OpenVinoEngine:
             try:
                 rows = [self._run_one(batch[i : i + 1]) for i in range(len(batch))]
             except RuntimeError as error:
-                raise EngineError(f"OpenVINO failed on input {batch.shape}: {_line(error)}") from error
+                raise EngineError(f"OpenVINO failed on input {batch.shape}: {one_line(error)}") from error
         return [np.concatenate(parts) for parts in zip(*rows, strict=True)]
 
+    def run_named(self, inputs: Mapping[str, NDArray[np.float32]]) -> list[NDArray[np.float32]]:
+        """See `Engine.run_named`."""
+        with self._lock:
+            try:
+                return self._infer(dict(inputs))
+            except RuntimeError as error:
+                raise EngineError(f"OpenVINO failed: {one_line(error)}") from error
+
     def _run_one(self, batch: NDArray[Any]) -> list[NDArray[np.float32]]:
-        self._request.infer({0: np.ascontiguousarray(batch)}, share_inputs=True)
+        return self._infer({0: np.ascontiguousarray(batch)})
+
+    def _infer(self, inputs: Mapping[Any, NDArray[Any]]) -> list[NDArray[np.float32]]:
+        self._request.infer(dict(inputs), share_inputs=True)
         # The request writes its next result into the same memory
         return [self._request.get_tensor(output).data.astype(np.float32, copy=True) for output in self._outputs]
 
@@ -103,8 +115,4 @@ def load(network: Network, device: str, precision: str) -> OpenVinoEngine:
     try:
         return OpenVinoEngine(network, precision)
     except RuntimeError as error:
-        raise EngineError(f"OpenVINO cannot load the network: {_line(error)}") from error
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]
+        raise EngineError(f"OpenVINO cannot load the network: {one_line(error)}") from error

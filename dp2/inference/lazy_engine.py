@@ -7,7 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from dp2.inference.engine import Engine, Network, check_names, load_engine
+from dp2.inference.engine import check_names, load_engine
+from dp2.inference.network import Engine, Network
 from dp2.weights.packaged import checksum, read_weights
 
 

@@ -8,7 +8,7 @@ import threading
 from functools import cache
 from typing import Any
 
-from dp2.errors import EngineError
+from dp2.errors import EngineError, one_line
 
 _TELEMETRY = "openvino_telemetry"
 _ABSENT = object()
@@ -61,4 +61,4 @@ def _core() -> Any:
     try:
         return import_openvino().Core()
     except RuntimeError as error:
-        raise EngineError(f"OpenVINO cannot begin: {' '.join(str(error).split())[:300]}") from error
+        raise EngineError(f"OpenVINO cannot begin: {one_line(error)}") from error

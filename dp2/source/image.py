@@ -11,7 +11,7 @@ import numpy as np
 from PIL import ExifTags, ImageOps, JpegImagePlugin
 from PIL import Image as Pil
 
-from dp2.errors import MediaError, UnreadableMedia, UnsupportedMedia
+from dp2.errors import MediaError, UnreadableMedia, UnsupportedMedia, one_line
 from dp2.source.colour import to_rgb
 from dp2.source.metadata import read_metadata
 from dp2.source.sniff import IMAGE_SUFFIXES, RAW_SUFFIXES, image_format, is_image
@@ -78,7 +78,7 @@ def _read(file: IO[bytes], path: Path, max_pixels: int) -> Picture:
     except Pil.DecompressionBombError as error:
         raise UnsupportedMedia(f"{path}: a tile is too large; save the picture without tiles first.") from error
     except Exception as error:  # Pillow and its codecs raise nearly anything on damaged files
-        reason = " ".join(str(error).split())[:120] or type(error).__name__
+        reason = one_line(error, 120)
         raise UnreadableMedia(
             f"{path}: damaged or not a {kind} that can be read ({reason}); get a complete copy or save it as PNG."
             " Nothing was written."

@@ -12,7 +12,7 @@ import pytest
 
 from dp2.detect.faces.centerface import CenterFace
 from dp2.errors import DetectionError, EngineError, MissingWeights, UsageError, WeightsError
-from dp2.inference.engine import Network
+from dp2.inference.network import Network
 from dp2.types import Detections, Image, Origin
 
 

@@ -150,8 +150,9 @@ def test_absent_weights_are_told_at_once(monkeypatch: pytest.MonkeyPatch, tmp_pa
 def test_the_graph_is_the_torch_network(embedder: MobileFaceNet, shared_data: Path, group) -> None:
     from dp2.faces.embedding import _embed, _load_mobile_facenet
     from dp2.faces.embedding_graph import to_onnx
+    from dp2.inference.engine import load_engine
     from dp2.inference.lazy_network import LazyNetwork
-    from dp2.inference.onnx_cpu import with_onnxruntime
+    from dp2.inference.network import Network
 
     images, boxes, points = group
     path = shared_data / "weights" / "mobilefacenet_068.ckpt"
@@ -159,7 +160,7 @@ def test_the_graph_is_the_torch_network(embedder: MobileFaceNet, shared_data: Pa
     in_torch = _embed(LazyNetwork(str(path), "cpu", _load_mobile_facenet), faces, 128)
     assert np.abs(embedder(images, boxes, points) - in_torch).max() < 1e-5
     pair = (np.stack([faces[0], faces[0][:, ::-1]]).transpose(0, 3, 1, 2).astype(np.float32) - 127.5) / 128
-    sums = with_onnxruntime(to_onnx(path))({"faces": pair}).sum(0)
+    sums = load_engine(Network(to_onnx(path)), engine="onnxruntime").run_named({"faces": pair})[0].sum(0)
     assert np.abs(sums / np.linalg.norm(sums) - in_torch[0]).max() < 1e-5
 
 

@@ -10,7 +10,8 @@ import pytest
 from onnx import TensorProto, helper
 
 from dp2.errors import EngineError, UsageError
-from dp2.inference.engine import ENGINES, Engine, Network, load_engine
+from dp2.inference.engine import ENGINES, load_engine
+from dp2.inference.network import Engine, Network
 
 NAMED = [name for name in ENGINES if name not in ("auto", "openvino-bf16")]
 
@@ -131,7 +132,8 @@ def test_onnxruntime_is_imported_without_its_telemetry(tmp_path: Path) -> None:
     program = """
 import sys
 from pathlib import Path
-from dp2.inference.engine import Network, load_engine
+from dp2.inference.engine import load_engine
+from dp2.inference.network import Network
 network = Network(Path(sys.argv[1]).read_bytes(), ("double", "sum"), pixels=False)
 assert load_engine(network, engine="onnxruntime").chosen.engine == "onnxruntime"
 """
@@ -150,7 +152,8 @@ def test_signals_are_handled_after_engines_have_gone(tmp_path: Path) -> None:
     code = """
 import gc, signal, sys
 from pathlib import Path
-from dp2.inference.engine import Network, load_engine
+from dp2.inference.engine import load_engine
+from dp2.inference.network import Network
 network = Network(Path(sys.argv[1]).read_bytes(), ("double", "sum"), pixels=False)
 first = load_engine(network, engine="openvino")
 second = load_engine(network, engine="openvino")

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dp2.errors import UnreadableCheckpoint
-from dp2.inference.engine import Network, load_engine
+from dp2.inference.engine import load_engine
+from dp2.inference.network import Network
 from dp2.inference.tflite_onnx import to_onnx
 from dp2.weights.formats.tflite import read_tflite
 

@@ -17,8 +17,7 @@ from safetensors.torch import save_file
 
 from dp2.cli import main
 from dp2.errors import CheckpointMismatch, EngineError, UsageError
-from dp2.inference import onnx_cpu as onnx_processor
-from dp2.inference.onnx_cpu import with_onnxruntime
+from dp2.inference.engine import load_engine
 from dp2.models.portrait.unet import PortraitUnet
 from dp2.synthesize import generators
 from dp2.synthesize.crops import Crop
@@ -95,7 +94,7 @@ def test_it_sees_what_torch_sees(seed: int) -> None:
 
 def test_both_engines_paint_the_same(checkpoint: Callable[[int], Path], monkeypatch: pytest.MonkeyPatch) -> None:
     ours = PortraitBackend(checkpoint(64), widths=WIDTHS[64], amp=False, **SHAPE)
-    monkeypatch.setattr(portrait_backend, "on_processor", lambda model, **_: with_onnxruntime(model))
+    monkeypatch.setattr(portrait_backend, "load_engine", lambda model, **_: load_engine(model, engine="onnxruntime"))
     other = PortraitBackend(checkpoint(64), widths=WIDTHS[64], amp=False, **SHAPE)
     z = np.zeros((1, 6), np.float32)
     one, two = (made.paint([crop(64, 0)], made.styles(z, 1.0, None))[0] for made in (ours, other))
@@ -152,10 +151,10 @@ def test_a_checkpoint_that_does_not_fit_is_refused(tmp_path: Path, name: str, va
 def test_an_engine_that_cannot_load_is_an_error_and_no_fallback(
     astronaut: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(model: bytes, **_: Any) -> Any:
+    def broken(network: Any, **_: Any) -> Any:
         raise EngineError("the engine is broken")
 
-    monkeypatch.setattr(portrait_backend, "on_processor", broken)
+    monkeypatch.setattr(portrait_backend, "load_engine", broken)
     photo, output = tmp_path / "photo.png", tmp_path / "out.png"
     Image.fromarray(astronaut).save(photo)
     done = CliRunner().invoke(main, ["anonymize", "-i", str(photo), "-o", str(output), "--device", "cpu"])
@@ -167,9 +166,20 @@ def test_an_engine_that_cannot_load_is_an_error_and_no_fallback(
 
 @pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])
 def test_the_engine_can_be_named(engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(onnx_processor, f"with_{engine}", lambda *_, **__: lambda _: np.full((1, 3, 64, 64), 0.5))
+    loaded: list[str] = []
+
+    class Half:
+        def run_named(self, inputs: Any) -> list[np.ndarray]:
+            return [np.full((1, 3, 64, 64), 0.5)]
+
+    def load(network: Any, **settings: Any) -> Half:
+        loaded.append(settings["engine"])
+        return Half()
+
+    monkeypatch.setattr(portrait_backend, "load_engine", load)
     named = GeneratorSource("configs/fdf/tiny64.py", device="cpu", engine=engine).load()
     assert isinstance(named, PortraitBackend)
+    assert loaded == [engine]
     painted = named.paint([crop(64, 0)], named.styles(np.zeros((1, 64), np.float32), 1.0, None))[0]
     assert np.allclose(painted[~crop(64, 0).keep], 0.75 * 255)
 
@@ -223,7 +233,7 @@ def test_one_openvino_core_for_however_many_threads() -> None:
     """A second one can make the next signal a segmentation fault, see `dp2.inference.openvino.openvino_core`."""
     program = (
         "import threading, time\n"
-        "from dp2 import openvino as own\n"
+        "from dp2.inference import openvino as own\n"
         "made = []\n"
         "class Slow:\n"
         "    @staticmethod\n"

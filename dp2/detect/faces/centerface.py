@@ -23,8 +23,8 @@ from dp2.detect.combine.scale import Scale, network_size, parse_scale
 from dp2.detect.faces.centerface_ranges import MEASURED_ON, RANGES
 from dp2.errors import DetectionError, EngineError, WeightsError
 from dp2.geometry.nms import suppress
-from dp2.inference.engine import Engine, Network
 from dp2.inference.lazy_engine import LazyEngine
+from dp2.inference.network import Engine, Network
 from dp2.types import FACE, Detections, Image
 from dp2.weights.packaged import checksum, packaged_file
 

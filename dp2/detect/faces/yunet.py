@@ -23,8 +23,8 @@ from dp2.detect.checks import (
 from dp2.detect.combine.scale import Scale, network_size, parse_scale
 from dp2.errors import DetectionError, EngineError, WeightsError
 from dp2.geometry.nms import suppress
-from dp2.inference.engine import Network
 from dp2.inference.lazy_engine import LazyEngine
+from dp2.inference.network import Network
 from dp2.types import FACE, Detections, Image
 from dp2.weights.store import Store
 

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from dp2.detect.checks import check_fraction, require_finite
 from dp2.errors import DetectionError, EngineError, UnreadableCheckpoint, UsageError
 from dp2.geometry.border import up_to_border
-from dp2.inference.engine import Network
 from dp2.inference.lazy_engine import LazyEngine
+from dp2.inference.network import Network
 from dp2.types import Image
 from dp2.weights.formats.tflite import read_tflite
 from dp2.weights.store import Store

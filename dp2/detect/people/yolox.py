@@ -23,8 +23,8 @@ from dp2.detect.checks import (
 )
 from dp2.errors import DetectionError, EngineError, UsageError, WeightsError
 from dp2.geometry.nms import suppress
-from dp2.inference.engine import Network
 from dp2.inference.lazy_engine import LazyEngine
+from dp2.inference.network import Network
 from dp2.types import PERSON, VEHICLE, Detections, Image
 from dp2.weights.store import Store
 

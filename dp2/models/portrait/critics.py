@@ -1,7 +1,8 @@
 """Networks that only training needs beside the portrait generator: encoder, discriminator, frozen features.
 
 Sources: as of `dp2.training.objectives.portrait_vae`; Isola et al., "Image-to-Image Translation with
-Conditional Adversarial Networks" (CVPR 2017) for scores of patches; Miyato et al., "Spectral Normalization" (ICLR 2018).
+Conditional Adversarial Networks" (CVPR 2017) for scores of patches; Miyato et al., "Spectral Normalization"
+(ICLR 2018).
 """
 
 from __future__ import annotations

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from dp2.errors import CheckpointMismatch, UsageError
 from dp2.inference.device import has_bf16_units
-from dp2.inference.onnx_cpu import Run, on_processor
+from dp2.inference.engine import load_engine
+from dp2.inference.network import Engine, Network
 from dp2.synthesize.backend import Painted
 from dp2.synthesize.crops import Crop
 from dp2.synthesize.portrait.graph import portrait_onnx
@@ -32,8 +33,8 @@ class PortraitBackend:
 
     Args:
         checkpoint: as training exports it.
-        amp: multiply in bfloat16; None = where the processor does so in hardware.
-        engine: one of `dp2.inference.onnx_cpu.ENGINES`.
+        amp: with engine "auto", multiply in bfloat16; None = where the CPU does so in hardware.
+        engine: one of `dp2.inference.engine.ENGINES`.
         widths, z_channels, w_channels: as of `dp2.models.portrait.unet.PortraitUnet`.
 
     Raises:
@@ -67,7 +68,7 @@ class PortraitBackend:
         self._style = _Style(arrays, centers, z_channels, w_channels)
         model = portrait_onnx(arrays, widths=widths, w_channels=w_channels)
         bf16 = has_bf16_units() if amp is None else amp
-        self._run: Run = on_processor(model, engine=engine, bf16=bf16)
+        self._engine = load_engine(Network(model, exact=not bf16), engine=engine, device="cpu")
 
     def styles(self, z: _Floats, truncation: float, centers: NDArray[np.int64] | None) -> _Floats:
         """As in `Backend`."""
@@ -75,18 +76,18 @@ class PortraitBackend:
 
     def paint(self, crops: Sequence[Crop], styles: _Floats) -> Painted:
         """As in `Backend`. One after the other: each result is the same in every batch."""
-        return [_painted(self._run, crop, style) for crop, style in zip(crops, styles, strict=True)]
+        return [_painted(self._engine, crop, style) for crop, style in zip(crops, styles, strict=True)]
 
     def free(self) -> None:
         """As in `Backend`; the engine holds no cache."""
 
 
-def _painted(run: Run, crop: Crop, style: _Floats) -> _Floats:
+def _painted(engine: Engine, crop: Crop, style: _Floats) -> _Floats:
     """(S, S, 3) float32 in [0, 255]."""
     keep = crop.keep.astype(np.float32)[..., None]
     known = (crop.image.astype(np.float32) - 127.5) / 127.5 * keep
     seen = seen_by_generator(known, keep, crop.conditions["keypoints"], crop.conditions["tone"])
-    image = run({"seen": seen, "w": style[None]})[0].transpose(1, 2, 0)
+    image = engine.run_named({"seen": seen, "w": style[None]})[0][0].transpose(1, 2, 0)
     image = known + image * (1 - keep)
     pixels: _Floats = np.where(np.isfinite(image), ((image + 1) / 2).clip(0, 1) * 255, np.nan).astype(np.float32)
     return pixels
