@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 from dp2.cli.inputs import Request
 from dp2.config import load_config
 from dp2.config.choice import ChoiceOptions, choose_in
-from dp2.config.edit import MULTISCALE, nodes, redact_with, set_everywhere
+from dp2.config.edit import redact_with, set_everywhere
 from dp2.config.face_detectors import use_face_detector
 from dp2.config.quality import search_with
+from dp2.config.walk import nodes
 from dp2.errors import UsageError
 from dp2.types import FACE, PERSON, PERSON_SURFACE, PLATE, VEHICLE
 
@@ -87,7 +88,7 @@ def choice_options(options: Mapping[str, Any]) -> ChoiceOptions:
 def _one_pass(tree: DictConfig) -> None:
     """A fixed size is that of the whole frame, once: neither of its halves nor of its tiles."""
     for node in nodes(tree):
-        if node.get("_target_") == MULTISCALE:
+        if "scales" in node:
             node["scales"] = [1.0]
             node["tile"] = _WHOLE_FRAME
 
@@ -103,7 +104,7 @@ def _redaction(tree: DictConfig, options: Mapping[str, Any]) -> None:
     if wanted is None:
         wanted = "img" if picture is not None else "mosaic" if cell is not None else None
     if wanted == "img":
-        redact_with(tree, "Picture", {"path": picture})
+        redact_with(tree, "ImageFill", {"path": picture})
     elif wanted == "mosaic":
         redact_with(tree, "Mosaic", {} if cell is None else {"cell": cell})
     elif wanted is not None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _CHOOSING = "dp2.choose.choosing.Choosing"
 _RULES = "dp2.choose.rules.Rules"
 _RECOGNITION = "dp2.choose.recognition.Recognition"
-_PORTRAITS = "dp2.synthesize.face_stickers.Portraits"
+_STICKERS = "dp2.synthesize.face_stickers.FaceStickers"
 _REDACTION = "dp2.synthesize.redact.Redaction"
 _SOLID = "dp2.synthesize.fills.Solid"
 _EXACTLY = {"shape": "mask", "mask_scale": 1.0, "mask_growth": 0.0, "feather": 0.0}
@@ -33,7 +33,7 @@ class ChoiceOptions:
         matching: config of how faces are compared, in `configs/matching/`, by name or path.
         distance: up to which two faces are one person's; None = that of `matching`.
         exclude, include, skip, min_size, always: as of `dp2.choose.rules.Rules`.
-        replace: folder of pictures that are laid over faces, see `dp2.synthesize.face_stickers.Portraits`.
+        replace: folder of pictures that are laid over faces, see `dp2.synthesize.face_stickers.FaceStickers`.
     """
 
     keep: Sequence[str | os.PathLike[str]] = ()
@@ -79,8 +79,8 @@ def choose_in(tree: DictConfig, options: ChoiceOptions) -> None:
     if options.replace is not None:
         if "face" not in tree.anonymizer.synthesizers:
             raise UsageError("--replace: this anonymizer does not change faces by themselves.")
-        portraits = {"_target_": _PORTRAITS, "folder": os.fspath(options.replace), "seed": "${seed}"}
-        _set(tree, "synthesizers.face", {**portraits, "faces": _matching(options).faces})
+        stickers = {"_target_": _STICKERS, "folder": os.fspath(options.replace), "seed": "${seed}"}
+        _set(tree, "synthesizers.face", {**stickers, "faces": _matching(options).faces})
 
 
 def choosing(anonymizer: Anonymizer, **options: Any) -> Anonymizer:

@@ -2,37 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from dp2.config.walk import nodes
 from dp2.errors import UsageError
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-REDACTION = "dp2.synthesize.redact.Redaction"
-MULTISCALE = "dp2.detect.combine.multiscale.MultiScale"
-INPAINTER = "dp2.synthesize.inpaint.Inpainter"
 _FILLS = "dp2.synthesize.fills"
-
-
-def nodes(config: DictConfig) -> Iterator[DictConfig]:
-    """Every mapping of a tree, itself included; interpolations are not followed, lists are."""
-    from omegaconf import DictConfig, ListConfig, OmegaConf
-
-    if config._is_none() or config._is_missing():
-        return
-    yield config
-    for key in config:
-        if OmegaConf.is_interpolation(config, str(key)):
-            continue
-        child = config._get_node(str(key))
-        if isinstance(child, DictConfig):
-            yield from nodes(child)
-        elif isinstance(child, ListConfig) and not child._is_none():
-            for item in child._iter_ex(resolve=False):
-                if isinstance(item, DictConfig):
-                    yield from nodes(item)
 
 
 def set_everywhere(config: DictConfig, key: str, value: Any, option: str) -> None:
@@ -56,11 +35,13 @@ def redact_with(config: DictConfig, fill: str, settings: Mapping[str, Any]) -> N
         settings: its arguments.
 
     Raises:
-        UsageError: nothing in this config redacts.
+        UsageError: something in this config is not redacted but generated, so that it would stay as it was.
     """
-    targets = [(node, node.get("_target_")) for node in nodes(config)]
-    found = [node for node, target in targets if target == REDACTION]
-    if not found or any(target == INPAINTER for _, target in targets):
-        raise UsageError("--replacewith: this anonymizer does not redact but generates; choose e.g. face_blur.")
+    kinds = config.anonymizer.synthesizers if "anonymizer" in config else {}
+    found = [node for node in nodes(config) if "fill" in node]
+    if not found or not all("fill" in kinds[kind] for kind in kinds):
+        raise UsageError(
+            "--replacewith: this anonymizer generates new content; choose one that redacts, such as face_blur."
+        )
     for node in found:
         node["fill"] = {"_target_": f"{_FILLS}.{fill}", **settings}

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from dp2.config.walk import children
 from dp2.errors import UsageError
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-    from dp2.synthesize.verifier import FaceJudge
+    from dp2.synthesize.verifier import FaceVerifier
 
 _SHELF = "anonymizers/_face"
 _SHARED = ("device", "engine")  # names that the shelf's nodes refer to
-_MULTISCALE = "dp2.detect.combine.multiscale.MultiScale"
 
 
 def use_face_detector(tree: DictConfig, name: str) -> None:
@@ -45,35 +45,31 @@ def use_face_detector(tree: DictConfig, name: str) -> None:
 
 def _places(node: DictConfig, targets: set[str]) -> Iterator[tuple[DictConfig, str]]:
     """Where in a tree face detectors stand; interpolations are not followed."""
-    from omegaconf import DictConfig, OmegaConf
+    from omegaconf import DictConfig
 
-    for key in map(str, node):
-        if OmegaConf.is_interpolation(node, key):
-            continue
-        child = node._get_node(key)
-        if not isinstance(child, DictConfig) or child._is_none():
+    for key, child in children(node):
+        if not isinstance(child, DictConfig):
             continue
         if _network(child) in targets:
-            yield node, key
+            yield node, str(key)
         else:
             yield from _places(child, targets)
 
 
 def _network(node: DictConfig) -> str:
     """The class of a detector, that of the inner one if it runs in several passes."""
-    from omegaconf import DictConfig, OmegaConf
+    from omegaconf import DictConfig
 
-    while node.get("_target_") == _MULTISCALE and not OmegaConf.is_interpolation(node, "detector"):
-        inner = node.get("detector")
-        if not isinstance(inner, DictConfig):
-            break
+    while "scales" in node and isinstance(inner := dict(children(node)).get("detector"), DictConfig):
         node = inner
     return str(node.get("_target_"))
 
 
-def centerface_judge(*, engine: str = "auto", device: str = "auto", threshold: float = 0.5) -> FaceJudge:
+def centerface_verifier(*, engine: str = "auto", device: str = "auto", threshold: float = 0.5) -> FaceVerifier:
     """Looks at painted faces with CenterFace, whatever finds the faces of the run and with whatever settings."""
     from dp2.detect.faces.centerface import CenterFace
-    from dp2.synthesize.verifier import FaceJudge
+    from dp2.synthesize.verifier import FaceVerifier
 
-    return FaceJudge(detector=CenterFace(score_threshold=threshold, engine=engine, device=device), threshold=threshold)
+    return FaceVerifier(
+        detector=CenterFace(score_threshold=threshold, engine=engine, device=device), threshold=threshold
+    )

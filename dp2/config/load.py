@@ -21,6 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dp2.config.walk import children
 from dp2.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -196,18 +197,12 @@ def _parameters(config: DictConfig, key: str) -> list[str]:
 
 def key_paths(config: DictConfig) -> Iterator[str]:
     """Every `a.b.c` of a tree, interpolations not followed."""
-    from omegaconf import DictConfig, OmegaConf
+    from omegaconf import DictConfig
 
-    for key in config:
-        name = str(key)
-        if name == "_target_":
-            continue
-        yield name
-        if OmegaConf.is_interpolation(config, name):
-            continue
-        child = config._get_node(name)
-        if isinstance(child, DictConfig) and not child._is_none():
-            yield from (f"{name}.{below}" for below in key_paths(child))
+    yield from (str(key) for key in config if key != "_target_")
+    for key, child in children(config):
+        if isinstance(child, DictConfig):
+            yield from (f"{key}.{below}" for below in key_paths(child))
 
 
 def _is_data(value: Any) -> bool:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dp2.config.edit import nodes
+from dp2.config.walk import nodes
 from dp2.errors import UsageError
 
 if TYPE_CHECKING:

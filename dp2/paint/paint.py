@@ -17,7 +17,7 @@ from dp2.paint.check import patch_fault
 from dp2.paint.paste import paste
 from dp2.paint.waves import painting_order, waves
 from dp2.stages import Synthesizer
-from dp2.types import Box, Image, Job, Keep, Patch, Reach, Refusal, Region
+from dp2.types import Box, Image, Keep, PaintTask, Patch, Reach, Refusal, Region
 
 _log = logging.getLogger(__name__)
 _NOWHERE: Box = (0, 0, 0, 0)
@@ -183,7 +183,7 @@ def _synthesize(wave: Sequence[_Task], fallback: Synthesizer, seed: int) -> None
 
 def _ask(synthesizer: Synthesizer, tasks: Sequence[_Task], seed: int) -> None:
     """One call for many regions; what is wrong with an answer becomes the reason of its task."""
-    jobs = [Job(_read_only(task.canvas), task.region) for task in tasks]
+    jobs = [PaintTask(_read_only(task.canvas), task.region) for task in tasks]
     try:
         answers = synthesizer.synthesize(jobs, seed)
         if len(answers) != len(tasks):

@@ -20,7 +20,7 @@ from dp2.source.sniff import is_image
 from dp2.stages import Detector
 from dp2.synthesize.fills import Blur
 from dp2.synthesize.redact import Redaction
-from dp2.types import FACE, Box, Detections, Image, Job, Patch, Reach, Refusal, Region
+from dp2.types import FACE, Box, Detections, Image, PaintTask, Patch, Reach, Refusal, Region
 
 Matrix = NDArray[np.float64]  # (2, 3) from the picture's pixels to the frame's
 
@@ -32,7 +32,7 @@ _EYES = 0.2  # of the face's width: eyes nearer to each other tell no direction
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Portrait:
+class FaceSticker:
     """A picture to be laid over a face.
 
     Attributes:
@@ -49,7 +49,7 @@ class Portrait:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Portraits:
+class FaceStickers:
     """A `Synthesizer` of faces. Below each picture the face is redacted, so that none of it shows at the sides.
 
     A person gets the picture that follows from seed and identity: the same one as long as the identity lasts.
@@ -71,7 +71,7 @@ class Portraits:
     faces: Detector | None = None
     under: Redaction = field(default_factory=lambda: Redaction(fill=Blur()))
     seed: int = 0
-    _portraits: tuple[Portrait, ...] = field(init=False, repr=False, compare=False)
+    _stickers: tuple[FaceSticker, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         folder = Path(self.folder)
@@ -79,7 +79,7 @@ class Portraits:
         if not paths:
             raise UsageError(f"{folder}: holds no pictures to lay over faces.")
         paths.sort(key=lambda path: hashlib.sha256(f"{self.seed} {path.name}".encode()).digest())
-        object.__setattr__(self, "_portraits", tuple(load_portrait(path, self.faces) for path in paths))
+        object.__setattr__(self, "_stickers", tuple(load_face_sticker(path, self.faces) for path in paths))
 
     def reach(self, region: Region, height: int, width: int) -> Reach:
         """See `dp2.stages.Synthesizer`."""
@@ -87,33 +87,33 @@ class Portraits:
         write = union(below.write, self._placed(region, height, width)[1])
         return Reach(view=union(below.view, write), write=write)
 
-    def synthesize(self, jobs: Sequence[Job], seed: int) -> list[Patch | Refusal]:
+    def synthesize(self, tasks: Sequence[PaintTask], seed: int) -> list[Patch | Refusal]:
         """See `dp2.stages.Synthesizer`."""
-        return [self._over(job, below) for job, below in zip(jobs, self.under.synthesize(jobs, seed), strict=True)]
+        return [self._over(task, below) for task, below in zip(tasks, self.under.synthesize(tasks, seed), strict=True)]
 
-    def _over(self, job: Job, below: Patch | Refusal) -> Patch | Refusal:
+    def _over(self, task: PaintTask, below: Patch | Refusal) -> Patch | Refusal:
         if isinstance(below, Refusal):
             return below
-        height, width = job.canvas.shape[:2]
-        portrait = self._portraits[job.region.identity % len(self._portraits)]
-        matrix, shown = self._placed(job.region, height, width)
+        height, width = task.canvas.shape[:2]
+        sticker = self._stickers[task.region.identity % len(self._stickers)]
+        matrix, shown = self._placed(task.region, height, width)
         h, w = below.alpha.shape
         x0, y0, x1, y1 = union((below.x, below.y, below.x + w, below.y + h), shown)
-        pixels = job.canvas[y0:y1, x0:x1].astype(np.float32)
+        pixels = task.canvas[y0:y1, x0:x1].astype(np.float32)
         alpha = np.zeros((y1 - y0, x1 - x0), np.float32)
         inner = np.s_[below.y - y0 : below.y - y0 + h, below.x - x0 : below.x - x0 + w]
         share = below.alpha[..., None]
         pixels[inner] = below.pixels * share + pixels[inner] * (1 - share)
         alpha[inner] = below.alpha > 0
-        colours, weight = _warped(portrait, matrix - np.array([[0, 0, x0], [0, 0, y0]]), (x1 - x0, y1 - y0))
+        colours, weight = _warped(sticker, matrix - np.array([[0, 0, x0], [0, 0, y0]]), (x1 - x0, y1 - y0))
         mixed = colours * weight[..., None] + pixels * (1 - weight[..., None])
         return Patch(x0, y0, np.rint(mixed).astype(np.uint8), np.maximum(alpha, weight > 0).astype(np.float32))
 
     def _placed(self, region: Region, height: int, width: int) -> tuple[Matrix, Box]:
         """How the picture lies in the frame, and the rectangle around what is visible of it."""
-        portrait = self._portraits[region.identity % len(self._portraits)]
-        matrix = placement(portrait, region)
-        h, w = portrait.alpha.shape
+        sticker = self._stickers[region.identity % len(self._stickers)]
+        matrix = placement(sticker, region)
+        h, w = sticker.alpha.shape
         corners = np.array([[0, 0, 1], [w, 0, 1], [w, h, 1], [0, h, 1]], np.float64) @ matrix.T
         low, high = np.floor(corners.min(axis=0)) - 1, np.ceil(corners.max(axis=0)) + 1
         x0, y0 = np.clip(low, 0, (width, height)).astype(int).tolist()
@@ -121,7 +121,7 @@ class Portraits:
         return matrix, (x0, y0, x1, y1)
 
 
-def load_portrait(path: Path, faces: Detector | None) -> Portrait:
+def load_face_sticker(path: Path, faces: Detector | None) -> FaceSticker:
     """Read a picture and look for the surest face in it.
 
     Raises:
@@ -148,7 +148,7 @@ def load_portrait(path: Path, faces: Detector | None) -> Portrait:
         cover = (alpha / np.float32(255)).astype(np.float32)
     elif found is not None:
         cover = _oval(face, height, width)
-    return Portrait(np.ascontiguousarray(pixels), cover, face, eyes)
+    return FaceSticker(np.ascontiguousarray(pixels), cover, face, eyes)
 
 
 def _surest(pixels: Image, faces: Detector | None) -> Detections | None:
@@ -159,21 +159,21 @@ def _surest(pixels: Image, faces: Detector | None) -> Detections | None:
     return found[int(found.scores.argmax())] if len(found) else None
 
 
-def placement(portrait: Portrait, region: Region) -> Matrix:
+def placement(sticker: FaceSticker, region: Region) -> Matrix:
     """(2, 3) from the picture to the frame: eyes over eyes where both are known, else box over box.
 
     The eyes tell place and rotation; the size is that at which the face of the picture covers the region's box.
     """
     x0, y0, x1, y1 = region.box.astype(np.float64)
-    u0, v0, u1, v1 = portrait.face.astype(np.float64)
+    u0, v0, u1, v1 = sticker.face.astype(np.float64)
     scale = max((x1 - x0) / max(u1 - u0, 1), (y1 - y0) / max(v1 - v0, 1), 1e-6)
-    longest = max(portrait.alpha.shape)
+    longest = max(sticker.alpha.shape)
     scale = min(scale, _LARGEST * max(x1 - x0, y1 - y0, 4.0) / longest)
     source, target, angle = np.array([u0 + u1, v0 + v1]) / 2, np.array([x0 + x1, y0 + y1]) / 2, 0.0
     seen = _eyes(region)
-    if seen is not None and portrait.eyes is not None:
-        source, target = portrait.eyes.mean(axis=0).astype(np.float64), seen.mean(axis=0)
-        own, theirs = portrait.eyes[1] - portrait.eyes[0], seen[1] - seen[0]
+    if seen is not None and sticker.eyes is not None:
+        source, target = sticker.eyes.mean(axis=0).astype(np.float64), seen.mean(axis=0)
+        own, theirs = sticker.eyes[1] - sticker.eyes[0], seen[1] - seen[0]
         angle = math.atan2(theirs[1], theirs[0]) - math.atan2(float(own[1]), float(own[0]))
     turn = scale * np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
     return np.column_stack([turn, target - turn @ source])
@@ -191,10 +191,10 @@ def _eyes(region: Region) -> NDArray[np.float64] | None:
 
 
 def _warped(
-    portrait: Portrait, matrix: Matrix, size: tuple[int, int]
+    sticker: FaceSticker, matrix: Matrix, size: tuple[int, int]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """(h, w, 3) colours and (h, w) alpha of a picture as it lies in a patch of size (width, height)."""
-    colours, cover = portrait.pixels, portrait.alpha
+    colours, cover = sticker.pixels, sticker.alpha
     factor = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
     if factor < 1:  # averaged down first, so that it does not flicker
         small = max(round(cover.shape[1] * factor), 1), max(round(cover.shape[0] * factor), 1)

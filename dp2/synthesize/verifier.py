@@ -15,7 +15,7 @@ from dp2.types import FACE
 
 
 @dataclass(frozen=True, kw_only=True)
-class FaceJudge:
+class FaceVerifier:
     """Looks for a face where one was painted.
 
     Attributes:

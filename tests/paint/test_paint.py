@@ -16,7 +16,7 @@ from dp2.paint.paste import paste
 from dp2.paint.waves import painting_order
 from dp2.synthesize.fills import Nothing, Solid
 from dp2.synthesize.redact import Redaction
-from dp2.types import Job, Patch, Reach, Refusal, Region
+from dp2.types import PaintTask, Patch, Reach, Refusal, Region
 
 H, W = 48, 64
 RED = Redaction(Solid(color="red"), feather=0)
@@ -57,7 +57,7 @@ class Spy:
             raise RuntimeError("out of memory")
         return [self._one(job, seed) for job in jobs]
 
-    def _one(self, job: Job, seed: int) -> Patch | Refusal:
+    def _one(self, job: PaintTask, seed: int) -> Patch | Refusal:
         if job.region.identity in self.refuse:
             return Refusal("too small")
         reach = self.reach(job.region, *job.canvas.shape[:2])
@@ -76,9 +76,9 @@ class Spy:
 def one_by_one(image, regions, synthesizer, seed):
     canvas = image.copy()
     for i in painting_order(regions):
-        (patch,) = synthesizer.synthesize([Job(canvas, regions[i])], seed)
+        (patch,) = synthesizer.synthesize([PaintTask(canvas, regions[i])], seed)
         if isinstance(patch, Refusal):
-            (patch,) = RED.synthesize([Job(canvas, regions[i])], seed)
+            (patch,) = RED.synthesize([PaintTask(canvas, regions[i])], seed)
         paste(canvas, patch)
     return canvas
 

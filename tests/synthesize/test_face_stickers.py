@@ -10,7 +10,7 @@ from PIL import Image
 
 from dp2.errors import UsageError
 from dp2.paint.paint import paint
-from dp2.synthesize.face_stickers import Portrait, Portraits, placement
+from dp2.synthesize.face_stickers import FaceSticker, FaceStickers, placement
 from dp2.synthesize.fills import Solid
 from dp2.synthesize.redact import Redaction
 from dp2.types import Region
@@ -39,27 +39,27 @@ def face(identity: int, x: float = 60, turned: float = 0.0) -> Region:
     return Region("face", np.array([x, 40, x + 40, 90], np.float32), 0.9, identity, keypoints=keypoints)
 
 
-def painted(portraits: Portraits, *regions: Region) -> np.ndarray:
+def painted(stickers: FaceStickers, *regions: Region) -> np.ndarray:
     canvas = np.full((160, 400, 3), 120, np.uint8)
-    (result,) = paint([canvas], [list(regions)], {"face": portraits}, GREEN, seed=0)
+    (result,) = paint([canvas], [list(regions)], {"face": stickers}, GREEN, seed=0)
     assert all(outcome.action is outcome.Action.CHANGED for outcome in result.outcomes)
     return result.image
 
 
 def test_each_person_has_a_picture_of_his_own_and_keeps_it(folder: Path) -> None:
-    portraits = Portraits(folder=folder, under=GREEN)
-    first = [tuple(painted(portraits, face(number))[65, 80]) for number in range(6)]
+    stickers = FaceStickers(folder=folder, under=GREEN)
+    first = [tuple(painted(stickers, face(number))[65, 80]) for number in range(6)]
     assert set(first[:3]) == set(COLOURS.values())
     assert first[3:] == first[:3]
-    moved = painted(portraits, face(1, x=200))
+    moved = painted(stickers, face(1, x=200))
     assert tuple(moved[65, 220]) == first[1]
     assert (
-        Portraits(folder=folder, under=GREEN, seed=0)._portraits[0].pixels.sum() == portraits._portraits[0].pixels.sum()
+        FaceStickers(folder=folder, under=GREEN, seed=0)._stickers[0].pixels.sum() == stickers._stickers[0].pixels.sum()
     )
 
 
 def test_beside_the_picture_the_face_is_redacted_and_outside_nothing_changes(folder: Path) -> None:
-    image = painted(Portraits(folder=folder, under=GREEN), face(0))
+    image = painted(FaceStickers(folder=folder, under=GREEN), face(0))
     assert tuple(image[92, 80]) == (0, 255, 0)  # below the disc, within the ellipse
     assert (image[:, :20] == 120).all()
     assert (image[:, 150:] == 120).all()
@@ -67,12 +67,12 @@ def test_beside_the_picture_the_face_is_redacted_and_outside_nothing_changes(fol
 
 def test_eyes_come_over_eyes() -> None:
     eyes = np.array([[20, 30], [40, 30]], np.float32)
-    portrait = Portrait(
+    sticker = FaceSticker(
         np.zeros((64, 64, 3), np.uint8), np.ones((64, 64), np.float32), np.array([10, 10, 50, 60], np.float32), eyes
     )
     for turned in (0.0, 8.0, -8.0):
         region = face(0, turned=turned)
-        matrix = placement(portrait, region)
+        matrix = placement(sticker, region)
         laid = np.column_stack([eyes, np.ones(2)]) @ matrix.T
         target = region.keypoints[:2, :2]
         assert np.allclose(laid.mean(axis=0), target.mean(axis=0))
@@ -82,10 +82,10 @@ def test_eyes_come_over_eyes() -> None:
 
 def test_at_the_border_and_without_landmarks_the_face_is_covered_too(folder: Path) -> None:
     bare = Region("face", np.array([-20, -20, 20, 30], np.float32), 0.9, 0)
-    image = painted(Portraits(folder=folder, under=GREEN), bare)
+    image = painted(FaceStickers(folder=folder, under=GREEN), bare)
     assert not (image[:20, :10] == 120).all(axis=2).any()
 
 
 def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no pictures"):
-        Portraits(folder=tmp_path)
+        FaceStickers(folder=tmp_path)

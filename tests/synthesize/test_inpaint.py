@@ -31,7 +31,7 @@ from dp2.synthesize.inpaint import Inpainter
 from dp2.synthesize.latents import hashed_index
 from dp2.synthesize.redact import Redaction
 from dp2.synthesize.torch_backend import stacked, to_pixels
-from dp2.types import FACE, PERSON, Job, Patch, Refusal, Region
+from dp2.types import FACE, PERSON, PaintTask, Patch, Refusal, Region
 
 DATA = Path(__file__).resolve().parents[1] / "fixtures"
 PARITY = Path(__file__).resolve().parents[2].parent / "shared" / "parity"
@@ -166,7 +166,7 @@ def test_pixels_in_the_hole_play_no_part(
 ) -> None:
     region = face(60, 60, side) if kind == "face" else body()
     synthesizer = inpainter() if kind == "face" else inpainter(generator=small("bodies"), crop=BODY_CROP)
-    (patch,) = synthesizer.synthesize([Job(picture, region)], 0)
+    (patch,) = synthesizer.synthesize([PaintTask(picture, region)], 0)
     assert isinstance(patch, Patch)
     hole = np.zeros(picture.shape[:2], bool)
     height, width = patch.alpha.shape
@@ -337,7 +337,7 @@ def test_what_no_generator_can_paint_is_redacted(
 ) -> None:
     synthesizer = inpainter()
     synthesizer.crop = FaceCrop(size=(32, 32)) if region.kind == FACE else BodyCrop(size=(32, 32))
-    (answer,) = synthesizer.synthesize([Job(picture, region)], 0)
+    (answer,) = synthesizer.synthesize([PaintTask(picture, region)], 0)
     assert isinstance(answer, Refusal)
     (result,) = paint([picture], [[region]], {region.kind: synthesizer}, FALLBACK, 0)
     assert result.outcomes[0].action is Outcome.Action.FALLBACK

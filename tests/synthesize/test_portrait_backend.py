@@ -184,9 +184,14 @@ def test_the_engine_can_be_named(engine: str, monkeypatch: pytest.MonkeyPatch) -
     assert np.allclose(painted[~crop(64, 0).keep], 0.75 * 255)
 
 
+class Inf:
+    def run_named(self, inputs: Any) -> list[np.ndarray]:
+        return [np.full((1, 3, 64, 64), np.inf, np.float32)]
+
+
 def test_what_the_engine_leaves_undefined_is_seen(checkpoint: Callable[[int], Path]) -> None:
     ours = PortraitBackend(checkpoint(64), widths=WIDTHS[64], **SHAPE)
-    ours._run = lambda _: np.full((1, 3, 64, 64), np.inf, np.float32)
+    ours._engine = Inf()
     painted = ours.paint([crop(64, 0)], ours.styles(np.zeros((1, 6), np.float32), 1.0, None))[0]
     assert np.isnan(painted[~crop(64, 0).keep]).all()
 
@@ -211,7 +216,7 @@ def test_torch_paints_where_a_gpu_may_be_or_it_is_asked_for(monkeypatch: pytest.
     for sign, kind in ((True, TorchBackend), (False, PortraitBackend)):
         monkeypatch.setattr("dp2.inference.device.may_have_gpu", lambda sign=sign: sign)
         assert isinstance(GeneratorSource(config, device="auto").load(), kind)
-    assert generators.ENGINES[0] == "auto"
+    assert "auto" in generators.ENGINES
 
 
 def test_new_faces_need_no_torch(astronaut: np.ndarray, tmp_path: Path) -> None:
