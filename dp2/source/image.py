@@ -13,6 +13,7 @@ from PIL import Image as Pil
 
 from dp2.errors import MediaError, UnreadableMedia, UnsupportedMedia
 from dp2.source.colour import to_rgb
+from dp2.source.crop_box import crop_box
 from dp2.source.metadata import read_metadata
 from dp2.source.sniff import IMAGE_SUFFIXES, RAW_SUFFIXES, image_format, is_image
 from dp2.types import JpegCoding, Picture
@@ -72,7 +73,7 @@ def _read(file: IO[bytes], path: Path, max_pixels: int) -> Picture:
             if kind == "JPEG":
                 _check_scans(file, path)
             picture.load()
-            return _convert(picture, kind, path, head)
+            return _convert(picture, kind, path, head, file)
     except (MediaError, MemoryError):
         raise
     except Pil.DecompressionBombError as error:
@@ -130,11 +131,23 @@ def _check_scans(file: IO[bytes], path: Path) -> None:
         raise UnsupportedMedia(f"{path}: comes in {scans} passes; save the picture anew. Nothing was written.")
 
 
-def _convert(picture: Any, kind: str, path: Path, head: bytes) -> Picture:
+def _cropped(picture: Any, file: IO[bytes], path: Path) -> Any:
+    """What a viewer shows of an AVIF picture, still as it is stored: Pillow turns it, but does not crop it."""
+    file.seek(0)
+    try:
+        box = crop_box(file.read(), picture.size)
+    except UnreadableMedia as error:
+        raise UnreadableMedia(f"{path}: {error}; save the picture anew. Nothing was written.") from error
+    return picture if box is None else picture.crop(box)
+
+
+def _convert(picture: Any, kind: str, path: Path, head: bytes, file: IO[bytes]) -> Picture:
     mode, depth = picture.mode, _bit_depth(picture, kind, head)
     inverted = kind == "TIFF" and picture.tag_v2.get(ExifTags.Base.PhotometricInterpretation) == 0
     coding = _jpeg_coding(picture) if kind == "JPEG" else None
     notes = _pages(picture)
+    if kind == "AVIF":
+        picture = _cropped(picture, file, path)
     turned = _turn_upright(picture)
     metadata = read_metadata(picture)
     try:
