@@ -69,6 +69,15 @@ def shared_data() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def shared_cases() -> Path:
+    """../shared/cases, small files of many kinds of fault; tests that need them are skipped where they are absent."""
+    folder = SHARED / "cases"
+    if not folder.is_dir():
+        pytest.skip("../shared/cases is not there")
+    return folder
+
+
 class Clips:
     """Makes small videos with PyAV itself, so that what dp2 reads and writes is checked by something else."""
 

@@ -12,6 +12,7 @@ from PIL import Image as Pil
 from PIL import ImageCms
 
 from dp2.errors import UnsupportedMedia
+from dp2.source.profile import rebuilt_profile, to_srgb
 from dp2.types import Image
 
 _PRINT = {"CMYK": "CMYK", "LAB": "Lab "}
@@ -24,7 +25,7 @@ class Pixels:
     Attributes:
         image: (H, W, 3) uint8.
         alpha: (H, W) uint8 or None.
-        icc_profile: that of `image`; None = sRGB.
+        icc_profile: that of `image`, of known tags only; None = sRGB.
         notes: words to be said about the conversion.
         reduced: `notes` say already that there were more than 8 bits.
     """
@@ -40,7 +41,8 @@ def to_rgb(picture: Pil.Image, *, depth: int = 8, inverted: bool = False) -> Pix
     """Convert a loaded picture of any mode.
 
     CMYK and Lab go through their ICC profile to sRGB; where there is none, CMYK is converted by formula. Deep
-    greyscale and floating point are scaled to 8 bits.
+    greyscale and floating point are scaled to 8 bits. A profile for RGB or grey is rebuilt without what colour does not
+    need; where that would change colours, they are converted to sRGB.
 
     Args:
         picture: loaded.
@@ -66,7 +68,22 @@ def to_rgb(picture: Pil.Image, *, depth: int = 8, inverted: bool = False) -> Pix
         picture = picture if picture.mode == "RGBA" else picture.convert("RGBA")
         alpha = np.asarray(picture.getchannel("A"))
     rgb = picture if picture.mode == "RGB" else picture.convert("RGB")
+    if profile is not None:
+        rgb, profile, said = _safe_profile(rgb, profile)
+        notes += said
     return Pixels(np.asarray(rgb), alpha, profile, tuple(notes), reduced=deep)
+
+
+def _safe_profile(rgb: Pil.Image, profile: bytes) -> tuple[Pil.Image, bytes | None, list[str]]:
+    """RGB, and a profile without anything but colour; sRGB and None where there is no such profile."""
+    rebuilt = rebuilt_profile(profile)
+    if rebuilt is not None:
+        return rgb, rebuilt, []
+    try:
+        source = rgb.convert("L") if _space(profile) == "GRAY" else rgb
+        return to_srgb(source, profile), None, ["its colours became sRGB, as its colour profile cannot be kept."]
+    except (OSError, ImageCms.PyCMSError):
+        return rgb, None, ["its colour profile cannot be used and was left out."]
 
 
 def _from_print(picture: Pil.Image, profile: bytes | None) -> Pixels:

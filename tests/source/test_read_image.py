@@ -13,6 +13,7 @@ from PIL import Image, ImageCms
 
 from dp2.errors import UnsupportedMedia
 from dp2.source.image import read_image
+from dp2.source.profile import rebuilt_profile
 
 pillow_heif.register_heif_opener()
 
@@ -187,7 +188,7 @@ def test_rgb_profile_is_kept_and_one_that_does_not_fit_is_not(tmp_path: Path, sc
     Image.fromarray(scene).save(tmp_path / "a.jpg", icc_profile=fitting)
     Image.fromarray(scene).save(tmp_path / "b.jpg", icc_profile=profile_in_which_cyan_prints_red())
     Image.fromarray(scene).save(tmp_path / "c.jpg", icc_profile=b"no profile at all")
-    assert read_image(tmp_path / "a.jpg").icc_profile == fitting
+    assert read_image(tmp_path / "a.jpg").icc_profile == rebuilt_profile(fitting) is not None
     for name in ("b.jpg", "c.jpg"):
         picture = read_image(tmp_path / name)
         assert picture.icc_profile is None
