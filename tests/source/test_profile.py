@@ -88,7 +88,9 @@ def test_well_known_name_stays_and_any_other_goes() -> None:
     other = rebuilt_profile(profile(ADOBE | curves(GAMMA)))
     assert srgb is not None
     assert other is not None
-    said = [ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(io.BytesIO(made))).strip() for made in (srgb, other)]
+    said = [
+        ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(io.BytesIO(made))).strip() for made in (srgb, other)
+    ]
     assert said == ["sRGB built-in", "colour profile"]
 
 
