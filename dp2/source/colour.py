@@ -37,7 +37,7 @@ class Pixels:
     reduced: bool = False
 
 
-def to_rgb(picture: Pil.Image, *, depth: int = 8, inverted: bool = False) -> Pixels:
+def to_rgb(picture: Pil.Image, *, depth: int = 8, inverted: bool = False, shifted: bool = False) -> Pixels:
     """Convert a loaded picture of any mode.
 
     CMYK and Lab go through their ICC profile to sRGB; where there is none, CMYK is converted by formula. Deep
@@ -47,6 +47,7 @@ def to_rgb(picture: Pil.Image, *, depth: int = 8, inverted: bool = False) -> Pix
     Args:
         picture: loaded.
         depth: bits per channel in the file; where Pillow gives 16-bit numbers, white is 2^depth - 1.
+        shifted: these numbers were brought to 16 bits by zeros behind them.
         inverted: 0 is white in the file (Pillow turns this round for up to 8 bits, but not for deep greyscale).
 
     Raises:
@@ -58,7 +59,7 @@ def to_rgb(picture: Pil.Image, *, depth: int = 8, inverted: bool = False) -> Pix
     notes: list[str] = []
     deep = picture.mode.startswith("I") or picture.mode == "F"
     if deep:
-        picture, what = _deep_grey(picture, depth if 8 < depth < 16 else 16, inverted)
+        picture, what = _deep_grey(picture, depth if 8 < depth < 16 else 16, inverted, shifted)
         notes.append(f"{what} per pixel became 8 bits.")
     if profile is not None and _space(profile) != ("GRAY" if picture.mode in ("1", "L", "LA", "La") else "RGB "):
         notes.append("its colour profile does not fit the picture and was left out.")
@@ -110,13 +111,14 @@ def _from_print(picture: Pil.Image, profile: bytes | None) -> Pixels:
     return Pixels(np.asarray(picture.convert("RGB")), None, None, notes)
 
 
-def _deep_grey(picture: Pil.Image, depth: int, inverted: bool) -> tuple[Pil.Image, str]:
+def _deep_grey(picture: Pil.Image, depth: int, inverted: bool, shifted: bool) -> tuple[Pil.Image, str]:
     values = np.asarray(picture)
     if values.dtype.kind == "f":
         if not np.isfinite(values).all() or values.min() < 0 or values.max() > 1:
             raise UnsupportedMedia("its floating-point values leave 0 to 1; save it with 8 or 16 bits first.")
         grey, what = np.rint(values * 255).astype(np.uint8), "32-bit floating point"
     else:
+        values = values >> (16 - depth) if shifted else values
         white = 2**depth - 1
         if values.min() < 0 or values.max() > white:
             raise UnsupportedMedia(f"its values are no {depth}-bit brightness; save it with 8 or 16 bits first.")

@@ -12,6 +12,7 @@ from PIL import ExifTags, ImageOps, JpegImagePlugin
 from PIL import Image as Pil
 
 from dp2.errors import MediaError, UnreadableMedia, UnsupportedMedia
+from dp2.source.big_tiff import classic_tiff, is_big_endian_bigtiff
 from dp2.source.colour import to_rgb
 from dp2.source.crop_box import crop_box
 from dp2.source.metadata import read_metadata
@@ -105,6 +106,8 @@ def _plugin(kind: str, file: IO[bytes]) -> Any:
         import pillow_heif
 
         pillow_heif.register_heif_opener()
+    if kind == "TIFF" and is_big_endian_bigtiff(file):
+        file = classic_tiff(file)  # Pillow reads BigTIFF only in the other byte order
     Pil.init()
     factory, _ = Pil.OPEN[kind]
     return factory(file, "")
@@ -151,7 +154,7 @@ def _convert(picture: Any, kind: str, path: Path, head: bytes, file: IO[bytes]) 
     turned = _turn_upright(picture)
     metadata = read_metadata(picture)
     try:
-        pixels = to_rgb(picture, depth=depth, inverted=inverted)
+        pixels = to_rgb(picture, depth=depth, inverted=inverted, shifted=kind == "HEIF")
     except UnsupportedMedia as error:
         raise UnsupportedMedia(f"{path}: {error}") from error
     if depth > 8 and not pixels.reduced:

@@ -86,7 +86,7 @@ def _tags(profile: bytes) -> Mapping[bytes, bytes]:
     count = struct.unpack_from(">I", profile, 128)[0]
     if count > _MOST_TAGS or len(profile) > _MOST_BYTES:
         raise _UnsafeProfileError
-    tags = {}
+    tags: dict[bytes, bytes] = {}
     for number in range(count):
         name, start, size = struct.unpack_from(">4sII", profile, 132 + 12 * number)
         tags.setdefault(name, profile[start : start + size])
@@ -162,7 +162,7 @@ def _assembled(tags: Mapping[bytes, bytes], space: bytes, profile: bytes) -> byt
 def _means_the_same(before: bytes, after: bytes) -> bool:
     """Whether a colour engine turns both into the same sRGB, over a grid of colours and all greys."""
     grey = before[16:20] == b"GRAY"
-    steps = np.arange(0, 256, 15, np.uint8)
+    steps = np.arange(0, 256, 15, dtype=np.uint8)
     colours = np.arange(256, dtype=np.uint8)[None] if grey else np.stack(np.meshgrid(steps, steps, steps), -1)
     picture = Pil.fromarray(colours if grey else np.ascontiguousarray(colours.reshape(1, -1, 3)))
     first, second = (np.asarray(to_srgb(picture, profile), np.int16) for profile in (before, after))
