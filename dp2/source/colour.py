@@ -15,6 +15,7 @@ from dp2.errors import UnsupportedMedia
 from dp2.source.profile import rebuilt_profile, to_srgb
 from dp2.types import Image
 
+_BAND = 1 << 22  # pixels
 _PRINT = {"CMYK": "CMYK", "LAB": "Lab "}
 
 
@@ -68,23 +69,39 @@ def to_rgb(picture: Pil.Image, *, depth: int = 8, inverted: bool = False, shifte
     if picture.has_transparency_data:
         picture = picture if picture.mode == "RGBA" else picture.convert("RGBA")
         alpha = np.asarray(picture.getchannel("A"))
-    rgb = picture if picture.mode == "RGB" else picture.convert("RGB")
     if profile is not None:
-        rgb, profile, said = _safe_profile(rgb, profile)
+        picture, profile, said = _safe_profile(picture, profile)
         notes += said
-    return Pixels(np.asarray(rgb), alpha, profile, tuple(notes), reduced=deep)
+    return Pixels(_rgb(picture), alpha, profile, tuple(notes), reduced=deep)
 
 
-def _safe_profile(rgb: Pil.Image, profile: bytes) -> tuple[Pil.Image, bytes | None, list[str]]:
-    """RGB, and a profile without anything but colour; sRGB and None where there is no such profile."""
+def _rgb(picture: Pil.Image) -> Image:
+    """The colours of a picture of any mode, without a second picture of its size in memory."""
+    width, height = picture.size
+    out = np.empty((height, width, 3), np.uint8)
+    rows = max(1, _BAND // width)
+    for top in range(0, height, rows):
+        band = cut(picture, (0, top, width, min(top + rows, height)))
+        out[top : top + rows] = np.asarray(band if band.mode == "RGB" else band.convert("RGB"))
+    return out
+
+
+def cut(picture: Pil.Image, box: tuple[int, int, int, int]) -> Pil.Image:
+    """A part of a picture: left, upper, right, lower. Pillow's own `crop` obeys a limit of the whole process."""
+    left, upper, right, lower = box
+    return picture.resize((right - left, lower - upper), Pil.Resampling.NEAREST, box=box)
+
+
+def _safe_profile(picture: Pil.Image, profile: bytes) -> tuple[Pil.Image, bytes | None, list[str]]:
+    """The picture with a profile of nothing but colour; its colours in sRGB and None where there is no such profile."""
     rebuilt = rebuilt_profile(profile)
     if rebuilt is not None:
-        return rgb, rebuilt, []
+        return picture, rebuilt, []
     try:
-        source = rgb.convert("L") if _space(profile) == "GRAY" else rgb
+        source = picture.convert("L" if _space(profile) == "GRAY" else "RGB")
         return to_srgb(source, profile), None, ["its colours became sRGB, as its colour profile cannot be kept."]
     except (OSError, ImageCms.PyCMSError):
-        return rgb, None, ["its colour profile cannot be used and was left out."]
+        return picture, None, ["its colour profile cannot be used and was left out."]
 
 
 def _from_print(picture: Pil.Image, profile: bytes | None) -> Pixels:
@@ -104,11 +121,11 @@ def _from_print(picture: Pil.Image, profile: bytes | None) -> Pixels:
         except ImageCms.PyCMSError:
             rgb = None
         if rgb is not None:
-            return Pixels(np.asarray(rgb), None, None, (f"{name} colours became sRGB.",))
+            return Pixels(_rgb(rgb), None, None, (f"{name} colours became sRGB.",))
         if name == "Lab":
             raise UnsupportedMedia("its Lab colours cannot be converted; save it as RGB first.")
     notes = (f"{name} colours became sRGB by formula, as there is no usable colour profile; they may look different.",)
-    return Pixels(np.asarray(picture.convert("RGB")), None, None, notes)
+    return Pixels(_rgb(picture), None, None, notes)
 
 
 def _deep_grey(picture: Pil.Image, depth: int, inverted: bool, shifted: bool) -> tuple[Pil.Image, str]:

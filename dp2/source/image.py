@@ -13,7 +13,7 @@ from PIL import Image as Pil
 
 from dp2.errors import MediaError, UnreadableMedia, UnsupportedMedia
 from dp2.source.big_tiff import classic_tiff, is_big_endian_bigtiff
-from dp2.source.colour import to_rgb
+from dp2.source.colour import cut, to_rgb
 from dp2.source.crop_box import crop_box
 from dp2.source.metadata import read_metadata
 from dp2.source.sniff import IMAGE_SUFFIXES, RAW_SUFFIXES, image_format, is_image
@@ -21,11 +21,13 @@ from dp2.types import JpegCoding, Picture
 
 __all__ = ["IMAGE_SUFFIXES", "MAX_PIXELS", "is_image", "read_image"]
 
-MAX_PIXELS = 300_000_000
+MAX_PIXELS = 210_000_000  # what telephones of 200 Mpx make; each pixel takes about ten bytes of memory
 
 _MARKER = re.compile(rb"\xff+([^\0\xd0-\xd7\xff])", re.DOTALL)  # in entropy-coded data: not stuffing, not a restart
 _JPEG_END, _JPEG_TEMPORARY = 0xD9, 0x01
-_MOST_SCANS = 300  # a progressive JPEG has about ten; each costs a pass over all its pixels
+# A progressive JPEG has about ten scans; each costs a pass over all its pixels, of 1 to 7 ns, however short it is.
+_MOST_SCANS = 300
+_FEW_SCANS, _MOST_SCANNED_PIXELS = 20, 3_000_000_000
 
 
 def read_image(path: Path, *, max_pixels: int = MAX_PIXELS) -> Picture:
@@ -72,7 +74,7 @@ def _read(file: IO[bytes], path: Path, max_pixels: int) -> Picture:
         with _plugin(kind, file) as picture:
             _check_size(picture, path, max_pixels)
             if kind == "JPEG":
-                _check_scans(file, path)
+                _check_scans(file, path, picture.width * picture.height)
             picture.load()
             return _convert(picture, kind, path, head, file)
     except (MediaError, MemoryError):
@@ -124,13 +126,13 @@ def _check_size(picture: Any, path: Path, max_pixels: int) -> None:
         )
 
 
-def _check_scans(file: IO[bytes], path: Path) -> None:
-    """Refuse a small JPEG that would be decoded for hours."""
+def _check_scans(file: IO[bytes], path: Path, pixels: int) -> None:
+    """Refuse a small JPEG that would be decoded for minutes."""
     at = file.tell()
     file.seek(0)
     scans = file.read().count(b"\xff\xda")
     file.seek(at)
-    if scans > _MOST_SCANS:
+    if scans > _MOST_SCANS or (scans > _FEW_SCANS and scans * pixels > _MOST_SCANNED_PIXELS):
         raise UnsupportedMedia(f"{path}: comes in {scans} passes; save the picture anew. Nothing was written.")
 
 
@@ -141,7 +143,7 @@ def _cropped(picture: Any, file: IO[bytes], path: Path) -> Any:
         box = crop_box(file.read(), picture.size)
     except UnreadableMedia as error:
         raise UnreadableMedia(f"{path}: {error}; save the picture anew. Nothing was written.") from error
-    return picture if box is None else picture.crop(box)
+    return picture if box is None else cut(picture, box)
 
 
 def _convert(picture: Any, kind: str, path: Path, head: bytes, file: IO[bytes]) -> Picture:
@@ -162,7 +164,7 @@ def _convert(picture: Any, kind: str, path: Path, head: bytes, file: IO[bytes]) 
     if coding is not None and turned and coding.subsampling == 1:
         coding = JpegCoding(coding.tables, 0)  # halved columns are halved rows now, which Pillow cannot write
     return Picture(
-        image=np.ascontiguousarray(pixels.image),
+        image=pixels.image,
         alpha=pixels.alpha,
         icc_profile=pixels.icc_profile,
         format=kind,
