@@ -328,7 +328,7 @@ class Metadata:
         xmp: an XMP packet, or None.
         comment: of a JPEG or GIF, or None.
         text: keywords and texts of a PNG.
-        lost: names of those above that were damaged, or could not be told from a picture of the original.
+        lost: names of those above of which something was damaged, not known, or could be a picture of the original.
     """
 
     exif: bytes | None = None

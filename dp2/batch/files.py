@@ -74,7 +74,7 @@ class Options:
     keep_metadata: bool = False
     keep_audio: bool = False
     quality: int | None = None
-    max_pixels: int = 300_000_000
+    max_pixels: int = 210_000_000
     start: float | None = None
     end: float | None = None
     fps: float | None = None

@@ -231,5 +231,7 @@ def _losses(kind: str, like: Picture, metadata: Metadata) -> list[str]:
         notes.append("GIF holds 256 colours; the others were replaced by near ones.")
     if kind in ("BMP", "GIF") and like.icc_profile is not None:
         notes.append(f"{kind} has no colour profile; it was left out.")
-    notes += [f"its {name} was left out: damaged, or it may show the original." for name in metadata.lost]
+    for name in metadata.lost:
+        what = f"parts of its {name} were" if getattr(metadata, name) else f"its {name} was"
+        notes.append(f"{what} left out: damaged, not known here, or it may show the original.")
     return notes

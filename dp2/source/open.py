@@ -18,7 +18,7 @@ def open_source(
     fps: float | Fraction | None = None,
     max_res: int | None = None,
     salvage: bool = False,
-    max_pixels: int = 300_000_000,
+    max_pixels: int = 210_000_000,
 ) -> VideoSource | AnimationSource:
     """A video, or an animated GIF or WebP. Arguments and errors as of `VideoSource`."""
     kind = AnimationSource if is_animation(path) else VideoSource

@@ -64,7 +64,7 @@ class VideoSource:
         fps: float | Fraction | None = None,
         max_res: int | None = None,
         salvage: bool = False,
-        max_pixels: int = 300_000_000,
+        max_pixels: int = 210_000_000,
     ) -> None:
         self._path = Path(path)
         # By way of text: 1.1 means 11/10, not the binary number next to it.

@@ -33,7 +33,7 @@ _RUN = "Running"
         help="Of JPEG, WebP, AVIF, HEIC [default: as the input, else 95]; or how to search: fast, accurate.")
 @option(_WHAT, "--max-res", "--max_res", type=click.IntRange(16), metavar="PIXELS",
         help="Scale down so that no side is longer.")
-@option(_WHAT, "--max-pixels", type=click.IntRange(1), default=300_000_000, show_default=True,
+@option(_WHAT, "--max-pixels", type=click.IntRange(1), default=210_000_000, show_default=True,
         help="Refuse larger pictures (decompression bombs).")
 @option(_FIND, "--detector", metavar="NAME",
         help="For faces: dsfd, retinaface, retinaface_mobilenet, yunet, centerface, mtcnn.  [default: the config's]")
