@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 
 import av
 from av.container import InputContainer, OutputContainer
+from av.stream import Disposition
+from av.video.stream import VideoStream
 
 # Formats that hold everything in one file. Not here: texts that name other files, devices, single pictures, and
 # formats that draw text files (tty, ansi).
@@ -87,6 +89,12 @@ def open_stream(url: str, timeout: float) -> InputContainer:
     if scheme in {"rtsp", "rtsps"}:
         options["rtsp_transport"] = "tcp"
     return av.open(url, container_options=options, timeout=timeout)
+
+
+def chosen_video(container: InputContainer) -> VideoStream | None:
+    """The video stream that is meant: the one marked as default, else the first. Cover pictures do not count."""
+    streams = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
+    return next((stream for stream in streams if stream.disposition & Disposition.default), next(iter(streams), None))
 
 
 def file_url(path: Path) -> str:

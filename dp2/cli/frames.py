@@ -140,7 +140,7 @@ def _with_sound(info: VideoInfo, audio_from: Path | None) -> VideoInfo:
     if not audio_codecs(audio_from):
         raise UsageError(f"{audio_from}: has no sound; leave out --audio-from.")
     try:
-        origin = probe(audio_from)[0].origin
+        origin = probe(audio_from).info.origin
     except UnreadableMedia:  # sound alone
         return replace(info, path=audio_from)
     return replace(info, path=audio_from, origin=origin)
