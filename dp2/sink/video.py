@@ -23,6 +23,7 @@ from dp2.sink.atomic import PendingFile, output_error
 from dp2.sink.audio import AudioCopy
 from dp2.sink.containers import Container, container_of
 from dp2.sink.encoder import Encoding
+from dp2.sink.interlacing import mark_interlaced
 from dp2.sink.look import Look, pixel_format
 from dp2.sink.priority import scheduled_as_before
 from dp2.sink.tags import copy_tags
@@ -52,6 +53,9 @@ class VideoSink:
         start, end: seconds; the span that the frames come from. With `start` the first frame moves to time 0.
         overwrite: replace an existing file.
 
+    Attributes:
+        notes: words to be said to the user.
+
     Raises:
         UsageError: unknown container, codec, option or pixel format.
         UnsupportedMedia: the container cannot hold the sound.
@@ -76,6 +80,7 @@ class VideoSink:
         self._encoding = encoding or Encoding()
         self._span = (None if start is None else Fraction(str(start)), None if end is None else Fraction(str(end)))
         self._kind = container_of(self._path)
+        self.notes: tuple[str, ...] = ()
         self._origin: Fraction | None = None
         self._durations: dict[int, int] = {}
         self._last = -1
@@ -184,6 +189,8 @@ class VideoSink:
             context.qscale = True
             context.global_quality = quantizer * 118  # FF_QP2LAMBDA
         context.options = self._encoding.codec_options(codec)
+        sorry = mark_interlaced(context, self._info.fields)
+        self.notes = self.notes if sorry is None else (*self.notes, sorry)
         if self._kind.constant_rate:
             context.options |= {"bf": "0"}  # AVI has no presentation times, so pictures must come in order
         return stream

@@ -21,6 +21,8 @@ def fields_of(stream: VideoStream, frame: VideoFrame) -> Fields:
     order = stream.codec_context.field_order
     if not frame.interlaced_frame and order not in _INTERLACED:
         return Fields.NONE
+    if order not in _INTERLACED and stream.codec_context.name == "dvvideo":
+        return Fields.BOTTOM_FIRST  # IEC 61834
     return Fields.BOTTOM_FIRST if order in _BOTTOM_FIRST else Fields.TOP_FIRST
 
 

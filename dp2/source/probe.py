@@ -30,6 +30,7 @@ from dp2.video_info import Colour, VideoInfo
 
 _FIRST_FRAME_WITHIN = 600  # packets
 _HEAD = 4096
+_HIGHEST_RATE = 10_000  # frames/s
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ def probe(path: Path) -> Probed:
         frames = stream.frames if container.format.name.split(",")[0] in {"mov", "avi"} else 0
         frames = len(stream.index_entries) if frames and "mp4" in container.format.name else frames
         duration = _duration(container, stream)
-        rate = stream.average_rate or stream.guessed_rate
+        rate = _rate(stream)
         if not frames and duration and rate:
             frames = round(duration * rate)
         origin = _origin(container)
@@ -169,6 +170,14 @@ def _first_frame(container: InputContainer, stream: VideoStream, path: Path) -> 
         if frames:
             return frames[0]
     raise UnreadableMedia(f"{path}: not one frame of it can be decoded. Nothing was written. Copy or record it again.")
+
+
+def _rate(stream: VideoStream) -> Fraction | None:
+    """The average, unless it only counts ticks (raw DV); what FFmpeg guesses then."""
+    for rate in (stream.average_rate, stream.guessed_rate, stream.base_rate):
+        if rate and rate <= _HIGHEST_RATE:
+            return rate
+    return stream.average_rate
 
 
 def _duration(container: InputContainer, stream: VideoStream) -> Fraction | None:
