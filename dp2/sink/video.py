@@ -19,6 +19,7 @@ from av.video.stream import VideoStream
 
 from dp2.errors import OutputError, UsageError
 from dp2.ffmpeg_open import open_output
+from dp2.sink.aspect import written_shape
 from dp2.sink.atomic import PendingFile, output_error
 from dp2.sink.audio import AudioCopy
 from dp2.sink.containers import Container, container_of
@@ -171,10 +172,13 @@ class VideoSink:
         stream = _new_stream(self._output, codec, rate.limit_denominator(1 << 16), self._path)
         context = stream.codec_context
         block = self._encoding.macro_block_size
-        context.width, context.height = (-(-side // block) * block for side in (self._info.width, self._info.height))
+        width, height, aspect = written_shape(self._info, self._kind, codec)
+        if aspect != self._info.pixel_aspect:
+            self.notes = (*self.notes, f"{self._path.suffix} with {codec} holds square pixels only; frames are stretched")
+        context.width, context.height = (-(-side // block) * block for side in (width, height))
         context.pix_fmt = pixel_format(self._encoding, stream.codec, context.width, context.height, self._path)
         context.time_base = stream.time_base = time_base(self._info, self._kind, codec)
-        context.sample_aspect_ratio = self._info.pixel_aspect
+        context.sample_aspect_ratio = aspect
         context.thread_count = 0
         context.flags |= _CODEC_BITEXACT
         self._look = Look.like(self._info, context.pix_fmt, context.height)
