@@ -50,6 +50,7 @@ class Splices:
         self.shifts = [Fraction(0)]
         self._last: int | None = None
         self._end: Fraction | None = None
+        self._step = 0
         self._searching = False
 
     def joins(self, packet: Packet[Any]) -> bool | None:
@@ -58,6 +59,8 @@ class Splices:
         if stamp is None:
             return None if self._searching else False
         self._searching = self._searching or _goes_back(packet, self._last)
+        # Not every packet says how long it is shown.
+        self._step = packet.duration or max(stamp - (stamp if self._last is None else self._last), 0) or self._step
         self._last = stamp
         if self._searching and not packet.is_keyframe:
             return None
@@ -67,7 +70,7 @@ class Splices:
         if joined:
             self.shifts.append((self._end or Fraction(0)) - shown * base)
         _move(packet, self.shifts[-1])
-        end = shown * base + self.shifts[-1] + (packet.duration or 0) * base
+        end = shown * base + self.shifts[-1] + self._step * base
         self._end = end if self._end is None else max(self._end, end)
         return joined
 
