@@ -24,7 +24,7 @@ from dp2.sink.atomic import PendingFile, output_error
 from dp2.sink.audio import AudioCopy
 from dp2.sink.containers import Container, container_of
 from dp2.sink.encoder import Encoding
-from dp2.sink.interlacing import mark_interlaced
+from dp2.sink.interlacing import Interlacing
 from dp2.sink.look import Look, pixel_format
 from dp2.sink.priority import scheduled_as_before
 from dp2.sink.tags import copy_tags
@@ -193,8 +193,8 @@ class VideoSink:
             context.qscale = True
             context.global_quality = quantizer * 118  # FF_QP2LAMBDA
         context.options = self._encoding.codec_options(codec)
-        sorry = mark_interlaced(context, self._info.fields)
-        self.notes = self.notes if sorry is None else (*self.notes, sorry)
+        self._interlacing = Interlacing(context, self._info.fields)
+        self.notes = (*self.notes, *self._interlacing.notes)
         if self._kind.constant_rate:
             context.options |= {"bf": "0"}  # AVI has no presentation times, so pictures must come in order
         return stream
@@ -231,7 +231,7 @@ class VideoSink:
         self._end = picture.pts + self._durations[picture.pts]
         if self._first_pts is None:
             self._first_pts = picture.pts
-        return picture
+        return self._interlacing(picture)
 
     def _mux(self, packets: Sequence[Packet[Any]]) -> None:
         for packet in packets:

@@ -239,7 +239,8 @@ def _notes(container: InputContainer, stream: VideoStream, info: VideoInfo) -> l
     others = sum(not video.disposition & Disposition.attached_pic for video in container.streams.video) - 1
     if others > 0:
         notes.append(f"{others} further video stream{'s were' if others > 1 else ' was'} left out")
-    if stream.metadata.get("alpha_mode", "0") != "0":  # WebM keeps it beside the pictures
+    tags = {key.lower(): value for key, value in stream.metadata.items()}
+    if tags.get("alpha_mode", "0") != "0":  # WebM keeps it beside the pictures
         notes.append("its transparency is left out")
     if not is_meant(info.pixel_aspect):
         notes.append(f"its pixel aspect {info.pixel_aspect} cannot be meant; people were looked for in square pixels")
