@@ -55,13 +55,17 @@ STREAM_SCHEMES = frozenset(_PROTOCOLS)
 _STREAM_FORMATS = f"{_FILE['format_whitelist']},rtsp,rtp,hls,mpegtsraw"
 
 
-def open_media(path: Path) -> InputContainer:
+def open_media(path: Path, format: str | None = None) -> InputContainer:
     """Open a media file for reading.
+
+    Args:
+        path: the file.
+        format: FFmpeg's name of its format, where its content alone would not tell.
 
     Raises:
         av.FFmpegError: it is missing, damaged, or of a format that is not opened.
     """
-    return av.open(file_url(path), metadata_errors="replace", container_options=dict(_FILE))
+    return av.open(file_url(path), format=format, metadata_errors="replace", container_options=dict(_FILE))
 
 
 def open_output(path: Path, format: str, options: Mapping[str, str] | None = None) -> OutputContainer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import stat
 import struct
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from dp2.source.cropping import container_crop
 from dp2.source.decoder import is_empty
 from dp2.source.fields import fields_as_shown, fields_of
 from dp2.source.layout import Crop, Layout, Orientation, orientation_of
+from dp2.source.motion_jpeg import is_motion_jpeg
 from dp2.source.sniff import is_text, names_other_files
 from dp2.splices import may_be_joined
 from dp2.video_info import Colour, VideoInfo
@@ -63,7 +65,7 @@ def open_video(path: Path) -> tuple[InputContainer, VideoStream]:
             raise UnreadableMedia(f"{path}: is no regular file. Nothing was written. Save the video to a file first.")
         if status.st_size == 0:
             raise UnreadableMedia(f"{path}: is empty. Nothing was written. Copy or record it again.")
-        container = open_media(path)
+        container = open_media(path, "mjpeg" if is_motion_jpeg(path) else None)
     except av.FFmpegError as error:
         raise UnreadableMedia(f"{path}: {_why_not(path, error)} Nothing was written.") from error
     except OSError as error:
@@ -227,7 +229,14 @@ def _layout(container: InputContainer, stream: VideoStream, frame: VideoFrame, p
 
 
 def _orientation(frame: VideoFrame) -> Orientation | None:
-    data: Any = frame.side_data.get("DISPLAYMATRIX")
+    try:
+        data: Any = frame.side_data.get("DISPLAYMATRIX")
+    except ValueError:  # PyAV does not know all that FFmpeg attaches to a frame, e.g. EXIF
+        if abs(frame.rotation) > 180:  # of a matrix that is no turn
+            return None
+        angle = math.radians(-frame.rotation)
+        turn = [round(65536 * value) for value in (math.cos(angle), math.sin(angle))]
+        return orientation_of((turn[0], turn[1], 0, -turn[1], turn[0]))
     if data is None or len(bytes(data)) < 36:
         return Orientation()
     return orientation_of(struct.unpack("=9i", bytes(data)[:36]))
