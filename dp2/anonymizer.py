@@ -7,7 +7,7 @@ import os
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from dp2 import pictures
 from dp2.config.face_detectors import use_face_detector
+from dp2.detect.display_shape import detect_as_shown
 from dp2.errors import DetectionError, Dp2Error, UsageError
 from dp2.paint.paint import Outcome, Painted, paint
 from dp2.prefetch import Prefetch, batched
@@ -205,7 +206,7 @@ class Anonymizer:
         """
         relax = 1.0 if self.tracker is None else self.tracker.relax
         try:
-            found = self.detector([frame.image for frame in frames], relax=relax)
+            found = detect_as_shown(self.detector, frames, relax=relax)
         except Dp2Error:
             raise
         except Exception as error:
@@ -370,7 +371,7 @@ def _chosen(
 def _result(frame: Frame, found: FrameDetections, kept: Sequence[Region], painted: Painted) -> Result:
     changed = [outcome for outcome in painted.outcomes if outcome.action is not Outcome.Action.KEPT]
     return Result(
-        frame=Frame(painted.image, frame.index, frame.time, frame.duration),
+        frame=replace(frame, image=painted.image),
         original=frame.image,
         detections=found,
         changed=Counter(outcome.region.kind for outcome in changed),

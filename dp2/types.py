@@ -39,12 +39,14 @@ class Frame:
         index: position in the stream, from 0.
         time: exact presentation time in seconds.
         duration: exact display time in seconds, or None where the container does not say.
+        pixel_aspect: width over height of one pixel as shown; detectors look at the picture in that shape.
     """
 
     image: Image
     index: int = 0
     time: Fraction = Fraction(0)
     duration: Fraction | None = None
+    pixel_aspect: Fraction = Fraction(1)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from dp2.source.video import VideoSource
 
 View = Callable[[Result], Image]
+_READING = 2  # grows when files give other frames, or detectors see them otherwise, than those of a kept cache
 Report = Callable[[Result, int | None], None]  # called with each result and the number of frames to expect, if known
 
 
@@ -61,6 +62,7 @@ class Options:
         fps: resample a video to this constant rate.
         max_res: scale down so that no side is longer.
         salvage: write what was whole of a damaged video.
+        deinterlace: make whole frames of interlaced ones.
         encoding: codec, quality and preset of a video.
         track: use the anonymizer's tracker in videos.
         synthesize: False shows detections only.
@@ -80,6 +82,7 @@ class Options:
     fps: float | None = None
     max_res: int | None = None
     salvage: bool = False
+    deinterlace: bool = False
     encoding: Encoding | None = None
     track: bool = True
     synthesize: bool = True
@@ -168,7 +171,7 @@ def anonymize_video(
                 _count(result, summary, options, str(source), report, stream.info.frames)
         if summary.frames == 0:
             raise UnreadableMedia(f"{source}: no frame lies in the chosen time span. Nothing was written.")
-    return FileReport(source, target, summary, tuple(stream.notes))
+    return FileReport(source, target, summary, (*stream.notes, *getattr(sink, "notes", ())))
 
 
 def anonymize_camera(
@@ -249,7 +252,8 @@ def _detect(anonymizer: Anonymizer, source: Path, options: Options) -> Iterator[
     decides = {
         "detector": anonymizer.detector.settings,
         "relax": 1.0 if anonymizer.tracker is None else anonymizer.tracker.relax,
-        "frames": [options.start, options.end, _rate(options), options.max_res, options.salvage],
+        "frames": [options.start, options.end, _rate(options), options.max_res, options.salvage, options.deinterlace],
+        "reading": _READING,
     }
     path = cache_folder() / f"{cache_key(source, decides)}.jsonl"
     cached = open_sealed(path)
@@ -289,6 +293,7 @@ def _open(source: Path, options: Options) -> VideoSource | AnimationSource:
         fps=_rate(options),
         max_res=options.max_res,
         salvage=options.salvage,
+        deinterlace=options.deinterlace,
         max_pixels=options.max_pixels,
     )
 

@@ -265,7 +265,7 @@ class _Run:
 
     def _frame(self, index: int, image: Image) -> Frame:
         entry: FrameEntry = self._manifest.frames[index]
-        return Frame(image, index, entry.time, entry.duration)
+        return Frame(image, index, entry.time, entry.duration, self._manifest.info.pixel_aspect)
 
     def _paint(self, key: str, chunk: str, claim: Claim) -> None:
         indices = self._chunks[chunk]

@@ -34,6 +34,7 @@ _FILES_ONLY = (
     ("keep_audio", "--keep-audio"),
     ("keep_metadata", "--keep-metadata"),
     ("salvage", "--salvage"),
+    ("deinterlace", "--deinterlace"),
 )
 
 
@@ -176,7 +177,7 @@ def _settings(options: Mapping[str, Any], stack: contextlib.ExitStack) -> Option
     return Options(
         **{name: options[name] for name in ("overwrite", "keep_metadata", "keep_audio", "max_pixels")},
         quality=options["quality"] if isinstance(options["quality"], int) else None,
-        **{name: options[name] for name in ("fps", "max_res", "salvage", "cache")},
+        **{name: options[name] for name in ("fps", "max_res", "salvage", "deinterlace", "cache")},
         start=start,
         end=end,
         encoding=Encoding.from_options(

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from dp2.errors import UnreadableMedia
-from dp2.media.video_info import Colour, VideoInfo
+from dp2.media.video_info import Colour, Fields, VideoInfo
 
 MANIFEST = "frames.json"
 SCHEMA = "dp2.frames/1"
@@ -75,6 +75,8 @@ class FrameManifest:
             "pixel_format": info.pixel_format,
         }
         lines = [json.dumps({"name": f.name, "time": str(f.time), "duration": _text(f.duration)}) for f in self.frames]
+        if info.fields is not Fields.NONE:
+            record["fields"] = info.fields.value
         body = ",\n".join(f"  {line}" for line in lines)
         return f'{json.dumps(record, indent=1)[:-2]},\n "frames": [\n{body}\n ]\n}}\n'
 
@@ -126,6 +128,7 @@ def _manifest(folder: Path, record: Mapping[str, Any]) -> FrameManifest:
         colour=Colour(**{name: int(record["colour"][name]) for name in ("matrix", "range", "primaries", "transfer")}),
         coded_height=int(record["coded_height"]),
         pixel_format=str(record["pixel_format"]),
+        fields=Fields(record.get("fields", Fields.NONE.value)),
     )
     return FrameManifest(info, frames)
 

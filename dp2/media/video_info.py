@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 from fractions import Fraction
 from pathlib import Path
 
@@ -28,6 +29,20 @@ class Colour:
     transfer: int = UNSPECIFIED
 
 
+class Fields(Enum):
+    """Whether frames hold two pictures, in their even (top) and odd lines, and which of them is the earlier one."""
+
+    NONE = "progressive"
+    TOP_FIRST = "top"
+    BOTTOM_FIRST = "bottom"
+    LOST = "lost"  # there were two, but scaled or turned they no longer lie in lines of their own
+
+    @property
+    def exchanged(self) -> Fields:
+        """After a move by one line."""
+        return {Fields.TOP_FIRST: Fields.BOTTOM_FIRST, Fields.BOTTOM_FIRST: Fields.TOP_FIRST}.get(self, self)
+
+
 @dataclass(frozen=True, kw_only=True)
 class VideoInfo:
     """A stream of frames as a source delivers it.
@@ -49,6 +64,7 @@ class VideoInfo:
         audio: codecs of its audio streams.
         loop: of an animation: 0 = forever, n = n repetitions after the first run, None = plays once.
         origin: seconds that were subtracted from the container's timestamps (MPEG-TS and PS start anywhere).
+        fields: whether frames are interlaced.
     """
 
     path: Path
@@ -68,6 +84,7 @@ class VideoInfo:
     audio: tuple[str, ...] = ()
     loop: int | None = None
     origin: Fraction = Fraction(0)
+    fields: Fields = Fields.NONE
 
 
 def meant_matrix(colour: Colour, height: int) -> int:

@@ -45,7 +45,7 @@ class FrameFolderSource:
     def __iter__(self) -> Iterator[Frame]:
         for index, entry in enumerate(self._manifest.frames):
             image, _ = read_frame(self._folder / entry.name, self.info)
-            yield Frame(image, index, entry.time, entry.duration)
+            yield Frame(image, index, entry.time, entry.duration, self.info.pixel_aspect)
 
 
 def read_frame(path: Path, info: VideoInfo) -> tuple[Image, str]:

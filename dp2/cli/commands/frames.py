@@ -35,9 +35,12 @@ def frames() -> None:
 @click.argument("video", type=_FILE)
 @click.argument("folder", type=_FOLDER)
 @click.option("--fps", type=_RATE, help="Resample to this constant rate.  [default: every frame, at its own time]")
+@click.option("--deinterlace", is_flag=True, help="Make whole frames of interlaced ones.")
 @click.option("--width", type=click.IntRange(2, 32_768), metavar="PIXELS", help="Scale to this width.")
 @click.option("--overlay-time", is_flag=True, help="Write each frame's time into its lower right corner.")
-def split(video: Path, folder: Path, fps: float | None, width: int | None, overlay_time: bool) -> None:
+def split(
+    video: Path, folder: Path, fps: float | None, deinterlace: bool, width: int | None, overlay_time: bool
+) -> None:
     """Write the frames of VIDEO as PNG files into FOLDER, with a manifest of their exact times."""
     from dataclasses import replace
 
@@ -47,7 +50,7 @@ def split(video: Path, folder: Path, fps: float | None, width: int | None, overl
     from dp2.source.scaled import scale_to_width, scaled
 
     _check_rate(fps)
-    source = open_source(video, fps=fps)
+    source = open_source(video, fps=fps, deinterlace=deinterlace)
     info = source.info if width is None else scale_to_width(source.info, width)
 
     def drawn(frame: Frame) -> Frame:
@@ -140,7 +143,7 @@ def _with_sound(info: VideoInfo, audio_from: Path | None) -> VideoInfo:
     if not audio_codecs(audio_from):
         raise UsageError(f"{audio_from}: has no sound; leave out --audio-from.")
     try:
-        origin = probe(audio_from)[0].origin
+        origin = probe(audio_from).info.origin
     except UnreadableMedia:  # sound alone
         return replace(info, path=audio_from)
     return replace(info, path=audio_from, origin=origin)

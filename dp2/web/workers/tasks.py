@@ -108,7 +108,7 @@ def inspect(workshop: Workshop, line: Line, arguments: Arguments) -> dict[str, A
     from dp2.source.folder import kind_of
 
     source, limits = Path(arguments["source"]), arguments["limits"]
-    kind = kind_of(source)
+    kind = kind_of(source, arguments["suffix"])
     if kind == "image":
         return _inspect_photo(source, Path(arguments["preview"]), limits["pixels"])
     if kind in ("video", "animation"):
