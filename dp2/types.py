@@ -299,7 +299,7 @@ class Keep(Refusal):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Job:
+class PaintTask:
     """A region to be synthesized on a canvas.
 
     Attributes:
@@ -330,7 +330,7 @@ class Metadata:
         xmp: an XMP packet, or None.
         comment: of a JPEG or GIF, or None.
         text: keywords and texts of a PNG.
-        lost: names of those above that were damaged, or could not be told from a picture of the original.
+        lost: names of those above of which something was damaged, not known, or could be a picture of the original.
     """
 
     exif: bytes | None = None

@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dp2.detect.frames import joined
-from dp2.detect.nms import suppress
+from dp2.detect.checks import joined
 from dp2.errors import DetectionError
+from dp2.geometry.nms import suppress
 from dp2.stages import Detector
 from dp2.types import Detections, Frame, Image
 

@@ -17,7 +17,7 @@ from typing import Any
 import av
 import av.logging
 
-from dp2.ffmpeg_open import open_media
+from dp2.media.ffmpeg_open import open_media
 
 _SECONDS = 900  # decoding takes about a hundredth of the sound's length
 _DATA, _CHANNELS, _FILL = 4, 5, 6  # ISO/IEC 14496-3, table 4.85

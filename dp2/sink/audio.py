@@ -14,7 +14,8 @@ from av.container import OutputContainer
 from av.packet import Packet
 
 from dp2.errors import UnreadableMedia, UnsupportedMedia
-from dp2.ffmpeg_open import open_media
+from dp2.media.ffmpeg_open import open_media
+from dp2.media.splices import is_joined, joined_sound, may_be_joined
 from dp2.sink.aac_elements import holds_only_sound
 from dp2.sink.containers import CONTAINERS
 from dp2.sink.known_tags import sift
@@ -65,6 +66,7 @@ class AudioCopy:
         self._start: Fraction | None = None
         self._end: Fraction | None = None
         self._shift = Fraction(0)
+        self._seeked = False
         self._lanes: dict[int, Lane] = {}
         try:
             for stream in self._input.streams.audio:
@@ -83,7 +85,8 @@ class AudioCopy:
     def begin(self, start: Fraction | None, end: Fraction | None, shift: Fraction) -> None:
         """Packets with start <= time < end will be copied, `shift` seconds earlier. Times are the video's."""
         self._start, self._end, self._shift = start, end, shift
-        if start is not None and start > 0:
+        if start is not None and start > 0 and not is_joined(self._source):
+            self._seeked = True
             self._input.seek(int((start + self._origin) * av.time_base))
 
     def copy(self, until: Fraction | None = None) -> None:
@@ -147,7 +150,9 @@ class AudioCopy:
         if not self._lanes:
             return
         try:
-            for packet in self._input.demux(list(self._input.streams.audio)):
+            sounds = list(self._input.streams.audio)
+            joinable = may_be_joined(self._input) and not self._seeked
+            for packet in joined_sound(self._input, sounds) if joinable else self._input.demux(sounds):
                 if packet.is_corrupt:
                     break
                 if packet.size and (packet.pts is not None or packet.dts is not None):

@@ -14,7 +14,7 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from dp2.errors import UnreadableMedia
-from dp2.ffmpeg_open import open_media
+from dp2.media.ffmpeg_open import open_media
 from dp2.sink.known_tags import Sifted, sift, sift_chapter
 
 _MOST_CHAPTERS = 300

@@ -16,8 +16,8 @@ import pytest
 from PIL import Image
 
 from dp2.anonymizer import load_anonymizer
+from dp2.batch.files import Options, anonymize_video
 from dp2.errors import OutputError
-from dp2.files import Options, anonymize_video
 from dp2.sink.encoder import Encoding
 
 

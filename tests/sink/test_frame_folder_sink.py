@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from dp2.errors import OutputError
-from dp2.frame_manifest import is_frame_folder
+from dp2.media.frame_manifest import is_frame_folder
+from dp2.media.video_info import VideoInfo
 from dp2.sink.frame_folder import FrameFolderSink
 from dp2.source.frame_folder import FrameFolderSource
 from dp2.types import Frame
-from dp2.video_info import VideoInfo
 
 INFO = VideoInfo(path=Path("x"), width=8, height=6, average_rate=Fraction(10), time_base=Fraction(1, 10))
 WRITER = """
@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 from dp2.sink.frame_folder import FrameFolderSink
 from dp2.types import Frame
-from dp2.video_info import VideoInfo
+from dp2.media.video_info import VideoInfo
 info = VideoInfo(path=Path("x"), width=8, height=6, average_rate=Fraction(10), time_base=Fraction(1, 10))
 sink = FrameFolderSink(Path(sys.argv[1]), info)
 for index in range(3):

@@ -13,9 +13,9 @@ import pytest
 from PIL import Image
 
 from dp2.errors import OutputError
+from dp2.media.video_info import VideoInfo
 from dp2.sink.open import open_sink
 from dp2.types import Frame
-from dp2.video_info import VideoInfo
 
 INFO = VideoInfo(path=Path("x"), width=160, height=120, average_rate=Fraction(10), time_base=Fraction(1, 10))
 

@@ -12,7 +12,7 @@ import av
 import pytest
 
 from dp2.errors import UnreadableMedia
-from dp2.ffmpeg_open import STREAM_SCHEMES, open_stream
+from dp2.media.ffmpeg_open import STREAM_SCHEMES, open_stream
 from dp2.sink.video import VideoSink
 from dp2.source.camera import CameraSource
 from dp2.source.probe import audio_codecs
