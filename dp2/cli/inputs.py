@@ -175,8 +175,10 @@ def collect(request: Request) -> Collected:
 def _frames(folder: Path, request: Request, *, alone: bool) -> Job:
     if not alone:
         raise UsageError(f"{folder}: a folder of frames is anonymized alone; name no other input with it.")
+    from dp2.sink.naming import ended
+
     whole = folder if folder.name not in ("", "..") else folder.resolve()
-    return Job(folder, request.output or whole.with_name(whole.name + request.ending), FRAMES)
+    return Job(folder, request.output or whole.with_name(ended(whole.name, request.ending)), FRAMES)
 
 
 def _check_container(output: Path) -> None:

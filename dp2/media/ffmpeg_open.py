@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import av
-from av.container import InputContainer, OutputContainer
+from av.container import InputContainer
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
@@ -66,17 +66,6 @@ def open_media(path: Path, format: str | None = None) -> InputContainer:
         av.FFmpegError: it is missing, damaged, or of a format that is not opened.
     """
     return av.open(file_url(path), format=format, metadata_errors="replace", container_options=dict(_FILE))
-
-
-def open_output(path: Path, format: str, options: Mapping[str, str] | None = None) -> OutputContainer:
-    """Create a media file.
-
-    Args:
-        path: replaced, if it exists.
-        format: FFmpeg's name of the muxer.
-        options: of the muxer.
-    """
-    return av.open(file_url(path), "w", format=format, container_options=dict(options or {}))
 
 
 def open_stream(url: str, timeout: float) -> InputContainer:

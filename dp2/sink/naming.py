@@ -1,15 +1,22 @@
-"""Names of outputs: beside the input, or mirrored into a folder; never one that is an input or is given twice."""
+"""Names of outputs: beside the input, or mirrored into a folder; never one that is an input or is given twice, nor two
+that differ by case only, which many disks do not tell apart."""
 
 from __future__ import annotations
 
+import hashlib
 import os
+import unicodedata
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 from dp2.errors import UsageError
+from dp2.sink.parts import cut_name
 
 ENDING = "_anonymized"
+_LONGEST_NAME = 255  # bytes, on nearly all file systems
 
 PHOTO_FORMATS: Mapping[str, str] = {
     ".jpg": "JPEG",
@@ -55,12 +62,21 @@ def photo_suffix(path: Path, kind: str | None = None) -> str:
 
 def anonymized_name(path: Path, suffix: str, ending: str = ENDING) -> str:
     """`photo.mpo` with suffix `.jpg` becomes `photo_anonymized.jpg`."""
-    return f"{path.stem}{ending}{suffix}"
+    return ended(path.stem, f"{ending}{suffix}")
 
 
 def mirrored_name(path: Path, suffix: str) -> str:
     """The name of a file in another folder: its own, but for the suffix."""
-    return path.name if path.suffix == suffix else f"{path.stem}{suffix}"
+    return path.name if path.suffix == suffix else ended(path.stem, suffix)
+
+
+def ended(name: str, ending: str) -> str:
+    """A name with something behind it, of a length that disks hold: of a longer name the end is replaced by a mark that
+    tells it from others with the same beginning."""
+    if len(os.fsencode(name + ending)) <= _LONGEST_NAME:
+        return name + ending
+    ending = f"~{hashlib.sha256(os.fsencode(name)).hexdigest()[:8]}{ending}"
+    return cut_name(name, _LONGEST_NAME - len(os.fsencode(ending))) + ending
 
 
 def plan_outputs(inputs: Sequence[Input], output: Path | None, ending: str = ENDING) -> list[Path]:
@@ -71,6 +87,10 @@ def plan_outputs(inputs: Sequence[Input], output: Path | None, ending: str = END
     named files keep their names in it, a folder's files their places, below the folder's name if it is not the only
     thing named.
 
+    Where two names would be the same, or differ by case only, because a suffix cannot be written (`x.mp4` and `x.lrv`),
+    the file that keeps its suffix keeps its name, and the other one's tells what it was: `x_lrv.mp4`. The order of
+    inputs does not matter.
+
     Args:
         inputs: the files.
         output: file or folder, or None.
@@ -80,7 +100,7 @@ def plan_outputs(inputs: Sequence[Input], output: Path | None, ending: str = END
         UsageError: two inputs would get one output, an output is an input (also through links), or one file is to hold
             several results.
     """
-    targets = _placed(inputs, output, ending)
+    targets = _told_apart(inputs, _placed(inputs, output, ending))
     check_outputs([item.path for item in inputs], targets)
     return targets
 
@@ -122,6 +142,48 @@ def _placed(inputs: Sequence[Input], output: Path | None, ending: str) -> list[P
     return [output / _place(item, below_name=len(named) > 1) for item in inputs]
 
 
+def _told_apart(inputs: Sequence[Input], targets: Sequence[Path]) -> list[Path]:
+    """Other names for outputs that are the same but for their case, if their inputs' names differ."""
+    alike: dict[str, list[int]] = defaultdict(list)
+    for index, target in enumerate(targets):
+        alike[_folded(target)].append(index)
+    taken, renamed = set(alike), list(targets)
+    for _, group in sorted(alike.items()):
+        # Who keeps its name: first those that keep their suffix, then by name, so that the order of inputs is nothing.
+        first, *others = sorted(group, key=lambda index: (_changes_suffix(inputs[index]), str(inputs[index].path)))
+        given = {_source(inputs[first], targets[first]): targets[first]}
+        for index in others:
+            source = _source(inputs[index], targets[index])
+            if source not in given:
+                given[source] = _free(inputs[index], targets[index], taken)
+                taken.add(_folded(given[source]))
+            renamed[index] = given[source]
+    return renamed
+
+
+def _source(item: Input, target: Path) -> Path:
+    """What tells two inputs apart: in an output folder their names, so that two of one name are refused there."""
+    return item.path if target.parent == item.path.parent else Path(item.path.name)
+
+
+def _free(item: Input, target: Path, taken: set[str]) -> Path:
+    """`x_lrv_anonymized.mp4` for `x_anonymized.mp4`, or with a number behind `lrv`."""
+    stem = item.path.stem
+    kept, rest = (stem, target.name[len(stem) :]) if target.name.startswith(stem) else (target.stem, target.suffix)
+    marks = (f"_{item.path.suffix[1:]}{'' if number == 1 else f'_{number}'}" for number in count(1))
+    names = (target.with_name(ended(kept, mark + rest)) for mark in marks)
+    return next(name for name in names if _folded(name) not in taken)
+
+
+def _changes_suffix(item: Input) -> bool:
+    return item.path.suffix != item.suffix
+
+
+def _folded(path: Path) -> str:
+    """Equal for paths that are one on disks that do not tell cases, or ways to write an accent, apart."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", str(path)).casefold())
+
+
 def _suffixes(inputs: Sequence[Input]) -> set[str]:
     return {item.suffix.lower() for item in inputs} - {""}
 
@@ -134,7 +196,7 @@ def _beside(item: Input, ending: str) -> Path:
     if item.folder is None:
         return item.path.with_name(anonymized_name(item.path, item.suffix, ending))
     folder = _named(item.folder)
-    return folder.with_name(folder.name + ending) / _place(item, below_name=False)
+    return folder.with_name(ended(folder.name, ending)) / _place(item, below_name=False)
 
 
 def _place(item: Input, *, below_name: bool) -> Path:

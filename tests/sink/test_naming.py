@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from itertools import permutations
 from pathlib import Path
 
 import pytest
@@ -88,7 +89,7 @@ def test_two_inputs_with_one_output_are_refused_and_named() -> None:
     with pytest.raises(UsageError, match=r"out/a\.jpg.*x/a\.jpg.*y/a\.jpg"):
         plan(named("x/a.jpg", "y/a.jpg"), "out")
     with pytest.raises(UsageError, match="rename"):
-        plan(named("a.jpg", "a.mpo"))
+        plan(named("x/a.mpo", "y/a.mpo"), "out")
 
 
 def test_output_that_is_an_input_is_refused(tmp_path: Path) -> None:
@@ -143,6 +144,7 @@ def test_outputs_are_unique_and_never_an_input(inputs: list[Input], output: str 
     except UsageError:
         return
     resolved = [target.resolve() for target in targets]
+    assert len({str(target).casefold() for target in targets}) == len(inputs)
     assert len(set(resolved)) == len(inputs)
     assert not set(resolved) & {item.path.resolve() for item in inputs}
 
@@ -156,3 +158,60 @@ def test_files_stay_in_their_folder_under_names_that_can_be_written(places: list
         return
     assert [target.parent for target in targets] == [Path("out")] * len(places)
     assert all(target.suffix.lower() in PHOTO_FORMATS for target in targets)
+
+
+def videos(folder: str | None, *places: str) -> list[Input]:
+    """As the command line has them: what cannot be written under its own suffix becomes .mp4."""
+    paths = [Path(folder or ".") / place for place in places]
+    suffixes = [path.suffix if path.suffix.lower() in {".mp4", ".mov"} else ".mp4" for path in paths]
+    return [Input(p, s, None if folder is None else Path(folder)) for p, s in zip(paths, suffixes, strict=True)]
+
+
+@pytest.mark.parametrize(
+    ("places", "expected"),
+    [
+        (["x.mp4", "x.lrv"], ["x.mp4", "x_lrv.mp4"]),
+        (["x.MP4", "x.lrv"], ["x.MP4", "x_lrv.mp4"]),
+        (["X.mp4", "x.lrv"], ["X.mp4", "x_lrv.mp4"]),
+        (["x.avi_", "x.lrv"], ["x.mp4", "x_lrv.mp4"]),
+        (["x.mp4", "x.lrv", "x_lrv.mp4"], ["x.mp4", "x_lrv_2.mp4", "x_lrv.mp4"]),
+        (["x.mp4", "x.lrv", "x.LRV"], ["x.mp4", "x_lrv_2.mp4", "x_LRV.mp4"]),
+        (["x.mp4", "x.MP4"], ["x_mp4.mp4", "x.MP4"]),
+        (["x.lrv", "y.mp4"], ["x.mp4", "y.mp4"]),
+        (["\u00e9.mp4", "e\u0301.lrv"], ["\u00e9.mp4", "e\u0301_lrv.mp4"]),
+    ],
+)
+def test_outputs_of_one_folder_are_told_apart_in_any_order(places: list[str], expected: list[str]) -> None:
+    for order in permutations(range(len(places))):
+        wanted = [f"out/{expected[index]}" for index in order]
+        assert plan(videos("x", *(places[index] for index in order)), "out") == wanted
+
+
+def test_photo_and_stereo_photo_of_one_name() -> None:
+    assert plan(inside("x", "a.jpg", "a.mpo")) == ["x_anonymized/a.jpg", "x_anonymized/a_mpo.jpg"]
+    assert plan(named("a.mpo", "a.jpg")) == ["a_mpo_anonymized.jpg", "a_anonymized.jpg"]
+
+
+LONG = ["n" * 251, "é" * 125 + "n", "人" * 83, "🙂" * 62]
+
+
+@pytest.mark.parametrize("stem", LONG)
+def test_longest_names_get_outputs_that_disks_hold(stem: str, tmp_path: Path) -> None:
+    (tmp_path / stem).mkdir()
+    twins = [stem[:-1] + "b.jpg", stem[:-1] + "c.jpg"]
+    targets = [*plan(named(*(tmp_path / twin for twin in twins))), *plan(inside(tmp_path / stem, "a.jpg"))]
+    for target in targets:
+        assert all(len(os.fsencode(part)) <= 255 for part in Path(target).parts)
+        assert "_anonymized" in target
+        Path(target).parent.mkdir(exist_ok=True)
+        Path(target).write_bytes(b"")
+    assert len(set(targets)) == 3
+    assert targets == [*plan(named(*(tmp_path / twin for twin in twins))), *plan(inside(tmp_path / stem, "a.jpg"))]
+    assert Path(targets[0]).name.startswith(stem[:40])
+
+
+def test_long_name_that_gets_another_suffix() -> None:
+    name = "n" * 255
+    (target,) = plan([Input(Path("x") / name, ".jpg", Path("x"))], "out")
+    assert len(Path(target).name) == 255
+    assert target.endswith(".jpg")
