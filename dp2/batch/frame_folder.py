@@ -32,7 +32,7 @@ from dp2.files import FileReport, Report, View, nothing, plain
 from dp2.frame_manifest import FrameEntry, FrameManifest, read_manifest
 from dp2.pipeline import Prefetch, batched
 from dp2.result import Result, Summary
-from dp2.sink.frame_folder import write_frame
+from dp2.sink.frame_folder import encode_png, write_frame
 from dp2.source.frame_folder import read_frame
 from dp2.types import Choice, Frame, Image
 
@@ -205,8 +205,13 @@ class _Run:
 
     def _passes(self) -> list[str]:
         """For each frame the most thorough pass that has searched it."""
-        found = self._folder.is_found
-        return [next(search for search in PASSES if found(search, entry)) for entry in self._manifest.frames]
+        return [self._pass(entry) for entry in self._manifest.frames]
+
+    def _pass(self, entry: FrameEntry) -> str:
+        for search in PASSES:
+            if self._folder.is_found(search, entry):
+                return search
+        raise UnreadableMedia(f"{self._folder.folder}: what was found in {entry.name} was changed; run again.")
 
     def _plan(self, key: str, passes: Sequence[str], claim: Claim) -> None:
         digests: dict[int, str] = {}
@@ -301,8 +306,11 @@ class _Run:
 
     def _write(self, result: Result) -> None:
         entry = self._manifest.frames[result.frame.index]
-        if self._options.debug is not None:
-            write_frame(self._folder.debug_output(entry), self._options.debug(result))
-        write_frame(self._folder.output(entry), self._options.view(result))
+        picture = encode_png(self._options.view(result))
+        debug = None if self._options.debug is None else encode_png(self._options.debug(result))
+        self._folder.announce(entry, picture, debug)
+        if debug is not None:
+            write_frame(self._folder.debug_output(entry), debug)
+        write_frame(self._folder.output(entry), picture)
         self.summary.add(result)
         self._report(result, self.left)

@@ -61,6 +61,8 @@ def read_frame(path: Path, info: VideoInfo) -> tuple[Image, str]:
     Raises:
         UnreadableMedia: it is missing, damaged, no PNG, or of another size.
     """
+    if path.exists() and not path.is_file():  # a pipe would be waited on for ever
+        raise UnreadableMedia(f"{path}: is not a regular file.")
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -79,6 +81,8 @@ def read_frame(path: Path, info: VideoInfo) -> tuple[Image, str]:
 def is_whole_png(path: Path) -> bool:
     """Whether a file is there and ends as a PNG does; its pixels are not looked at."""
     try:
+        if not path.is_file():  # a pipe would be waited on for ever
+            return False
         with path.open("rb") as file:
             file.seek(-len(_END), 2)
             return file.read() == _END
