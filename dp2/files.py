@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from dp2.source.video import VideoSource
 
 View = Callable[[Result], Image]
-Report = Callable[[Result, int | None], None]  # called with each result and the number of frames to expect, if known
+# Called with each result, in it the picture as `Options.view` shows it, and the number of frames to expect, if known.
+Report = Callable[[Result, int | None], None]
 
 
 def plain(result: Result) -> Image:
@@ -125,15 +126,16 @@ def anonymize_image(
         result, alpha = anonymizer.anonymize_picture(
             pixels, alpha, detect=detect, search_alpha=options.detections is None, synthesize=options.synthesize
         )
+    shown = options.view(result)
     notes = write_image(
         target,
-        options.view(result),
+        shown,
         like=replace(picture, alpha=alpha),
         quality=options.quality,
         keep_metadata=options.keep_metadata,
         overwrite=options.overwrite,
     )
-    _count(result, summary, options, str(source), report, 1)
+    _count(result, shown, summary, options, str(source), report, 1)
     return FileReport(source, target, summary, (*picture.notes, *notes))
 
 
@@ -164,8 +166,9 @@ def anonymize_video(
         with _decided(anonymizer, source, options) as steps, Prefetch(stream, size=2 * anonymizer.batch_size) as frames:
             results = anonymizer.process(frames, synthesize=options.synthesize, **steps)
             for result in results:
-                writer.write(replace(result.frame, image=options.view(result)))
-                _count(result, summary, options, str(source), report, stream.info.frames)
+                shown = options.view(result)
+                writer.write(replace(result.frame, image=shown))
+                _count(result, shown, summary, options, str(source), report, stream.info.frames)
         if summary.frames == 0:
             raise UnreadableMedia(f"{source}: no frame lies in the chosen time span. Nothing was written.")
     return FileReport(source, target, summary, tuple(stream.notes))
@@ -198,9 +201,10 @@ def anonymize_camera(
         )
         with contextlib.suppress(KeyboardInterrupt), contextlib.closing(results):  # how a user ends a live stream
             for result in results:
+                shown = options.view(result)
                 if writer is not None:
-                    writer.write(replace(result.frame, image=options.view(result)))
-                _count(result, summary, options, without_password(device), report, None)
+                    writer.write(replace(result.frame, image=shown))
+                _count(result, shown, summary, options, without_password(device), report, None)
     return FileReport(Path(without_password(device)), Path(target or without_password(device)), summary)
 
 
@@ -228,11 +232,13 @@ def fit(image: Image, max_res: int | None) -> Image:
     return shrunk
 
 
-def _count(result: Result, summary: Summary, options: Options, name: str, report: Report, total: int | None) -> None:
+def _count(
+    result: Result, shown: Image, summary: Summary, options: Options, name: str, report: Report, total: int | None
+) -> None:
     summary.add(result)
     if options.save is not None:
         options.save.write(name, result.frame, result.detections)
-    report(result, total)
+    report(replace(result, frame=replace(result.frame, image=shown)), total)
 
 
 @contextlib.contextmanager

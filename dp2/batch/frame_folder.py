@@ -17,7 +17,7 @@ import json
 import secrets
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -306,11 +306,12 @@ class _Run:
 
     def _write(self, result: Result) -> None:
         entry = self._manifest.frames[result.frame.index]
-        picture = encode_png(self._options.view(result))
+        shown = self._options.view(result)
+        picture = encode_png(shown)
         debug = None if self._options.debug is None else encode_png(self._options.debug(result))
         self._folder.announce(entry, picture, debug)
         if debug is not None:
             write_frame(self._folder.debug_output(entry), debug)
         write_frame(self._folder.output(entry), picture)
         self.summary.add(result)
-        self._report(result, self.left)
+        self._report(replace(result, frame=replace(result.frame, image=shown)), self.left)
