@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -23,7 +25,7 @@ def fetch_missing(tree: DictConfig, *, offline: bool, detector: bool) -> None:
         detector: False where detections are given, so that its checkpoints are not needed.
 
     Raises:
-        MissingWeights: something may not be fetched; nothing was.
+        MissingWeights: something may not be fetched, or nobody could be asked about what has no licence; nothing was.
         DownloadError, ChecksumMismatch: as of `Store.fetch`.
     """
     from dp2.weights.obtain import announcement, to_fetch
@@ -32,11 +34,26 @@ def fetch_missing(tree: DictConfig, *, offline: bool, detector: bool) -> None:
 
     settings = Settings.from_environment()
     store = Store(replace(settings, offline=settings.offline or offline))
-    absent = to_fetch(tree, store, detector=detector)
+    absent = to_fetch(tree, store, detector=detector, agreed=_agreed)
     if absent:
         click.echo("\n".join(announcement(absent)), err=True)
     for entry in absent:
         fetch_shown(store, entry, err=True)
+
+
+def _agreed(unlicensed: Sequence[Entry]) -> bool:
+    """Ask on a terminal; elsewhere nobody can answer."""
+    from dp2.weights.missing import size_text
+
+    if not _at_terminal():
+        return False
+    for entry in unlicensed:
+        click.echo(f"{entry.name}: {entry.network}; {size_text(entry.size)}; licence: {entry.licence}", err=True)
+    return click.confirm("Fetch although no licence is stated?", default=False, err=True)
+
+
+def _at_terminal() -> bool:
+    return sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def fetch_shown(store: Store, entry: Entry, *, err: bool = False) -> None:

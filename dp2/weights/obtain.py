@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,20 +21,32 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
-def to_fetch(tree: DictConfig, store: Store, *, detector: bool = True) -> tuple[Entry, ...]:
+def never(_: Sequence[Entry]) -> bool:
+    """For callers that ask nobody: what has no licence is not fetched."""
+    return False
+
+
+def to_fetch(
+    tree: DictConfig,
+    store: Store,
+    *,
+    detector: bool = True,
+    agreed: Callable[[Sequence[Entry]], bool] = never,
+) -> tuple[Entry, ...]:
     """What a config needs and this machine lacks, if all of it may be fetched: named, and with a known checksum.
 
     Args:
         tree: what `dp2.config.load_config` gave.
         store: where files are looked for.
         detector: False where detections are given.
+        agreed: asked about files of which no licence is stated, whether they are to be fetched nevertheless.
 
     Returns:
         the entries to fetch, each once; files of one's own and unknown names are left to whoever opens them.
 
     Raises:
-        MissingWeights: something is absent and offline, without a checksum, or part of a package that is not
-            installed; in one line, with the command that helps. Nothing was fetched.
+        MissingWeights: something is absent and offline, without a checksum, without a licence and not agreed to, or
+            part of a package that is not installed; in one line, with the command that helps. Nothing was fetched.
         ConfigError: a config cannot be loaded.
     """
     known = registry.entries()
@@ -58,6 +70,12 @@ def to_fetch(tree: DictConfig, store: Store, *, detector: bool = True) -> tuple[
     if unchecked:
         raise MissingWeights(
             f"{_listed(unchecked)}: not on this machine, and no checksum is published, so that it is fetched only "
+            f"when you ask for it by name: {command}"
+        )
+    unlicensed = [entry for entry in absent if not entry.licensed]
+    if unlicensed and not agreed(unlicensed):
+        raise MissingWeights(
+            f"{_listed(unlicensed)}: not on this machine, and its licence is not stated, so that it is fetched only "
             f"when you ask for it by name: {command}"
         )
     return absent
