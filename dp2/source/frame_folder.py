@@ -61,9 +61,9 @@ def read_frame(path: Path, info: VideoInfo) -> tuple[Image, str]:
     Raises:
         UnreadableMedia: it is missing, damaged, no PNG, or of another size.
     """
-    if path.exists() and not path.is_file():  # a pipe would be waited on for ever
-        raise UnreadableMedia(f"{path}: is not a regular file.")
     try:
+        if path.exists() and not path.is_file():  # a pipe would be waited on for ever
+            raise UnreadableMedia(f"{path}: is not a regular file.")
         data = path.read_bytes()
     except OSError as error:
         raise UnreadableMedia(f"{path}: cannot be read ({error.strerror}).") from error
