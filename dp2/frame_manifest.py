@@ -29,6 +29,7 @@ _LARGEST_FILE = 256 << 20  # bytes; some two million frames
 _LARGEST_PART = 2**31 - 1
 _LONGEST_NAME = 200  # characters; with what dp2 adds it stays within what file systems allow
 _LONGEST = 10**8  # seconds
+_FASTEST = Fraction(1_000_000)  # frames per second
 _MOST_TICKS = 2**60  # of the time base; timestamps have 64 bits
 _COLOUR = ("matrix", "range", "primaries", "transfer")
 _KINDS: Mapping[type, str] = {
@@ -150,7 +151,7 @@ def _manifest(folder: Path, record: Any) -> FrameManifest:
         path=folder,
         width=_integer(record, "width", 1, _LARGEST),
         height=_integer(record, "height", 1, _LARGEST),
-        average_rate=None if _given(record, "average_rate") is None else _ratio(record, "average_rate"),
+        average_rate=_rate(record),
         time_base=time_base,
         frames=len(frames),
         duration=end,
@@ -224,6 +225,15 @@ def _ratio(record: Mapping[str, Any], key: str) -> Fraction:
     if number <= 0 or max(number.numerator, number.denominator) > _LARGEST_PART:
         raise _Malformed(f"{key} must be a ratio above 0 of numbers up to {_LARGEST_PART}, not {_shown(record[key])}")
     return number
+
+
+def _rate(record: Mapping[str, Any]) -> Fraction | None:
+    if _given(record, "average_rate") is None:
+        return None
+    rate = _ratio(record, "average_rate")
+    if not 1 / _FASTEST <= rate <= _FASTEST:
+        raise _Malformed(f"average_rate must lie between 1/{_FASTEST} and {_FASTEST}, not {rate}")
+    return rate
 
 
 def _pixel_format(record: Mapping[str, Any]) -> str:

@@ -75,6 +75,7 @@ def put(key: str, value: Any) -> Callable[[dict[str, Any]], None]:
         ("time_base", "1/99999999999999", "time_base must be a ratio above 0"),
         ("time_base", None, 'time_base must be a number written as text, such as "1001/30000", not None'),
         ("average_rate", "99999999999999", "average_rate must be a ratio"),
+        ("average_rate", "1/2147483647", "average_rate must lie between 1/1000000 and 1000000"),
         ("pixel_aspect", "0", "pixel_aspect must be a ratio"),
         ("pixel_aspect", "1/0", "pixel_aspect must be a number"),
         ("colour", [], "colour must be an object, not a list"),
