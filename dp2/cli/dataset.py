@@ -7,13 +7,13 @@ from typing import Any
 
 import click
 
-from dp2.cli.command import GroupedCommand, option
+from dp2.cli.command import GroupedCommand, SuggestingGroup, option
 
 _OUTPUT, _WHAT, _FILTERS, _STORED = "Output", "What to cut out", "What to drop", "What to store"
 _FORMATS = ("fdf128", "fdf256", "fdh", "coco_cse")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=SuggestingGroup, context_settings={"help_option_names": ["-h", "--help"]})
 def dataset() -> None:
     """Build training sets from photos and videos, look at samples, make up tiny sets to try things with."""
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from dp2.cli.command import GroupedCommand
+from dp2.cli.command import GroupedCommand, SuggestingGroup
 
 if TYPE_CHECKING:
     from dp2.frame_manifest import FrameManifest
@@ -22,7 +22,7 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 _RATE = click.FloatRange(min=0, min_open=True)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=SuggestingGroup, context_settings={"help_option_names": ["-h", "--help"]})
 def frames() -> None:
     """A video as a folder of frames, and back.
 

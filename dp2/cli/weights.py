@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dp2.cli.command import GroupedCommand, option
+from dp2.cli.command import GroupedCommand, SuggestingGroup, option
 
 if TYPE_CHECKING:
     from dp2.weights.registry import Entry
     from dp2.weights.store import Store
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=SuggestingGroup, context_settings={"help_option_names": ["-h", "--help"]})
 def weights() -> None:
     """List, fetch, verify and import checkpoints.
 
