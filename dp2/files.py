@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
@@ -30,6 +30,9 @@ View = Callable[[Result], Image]
 # Called with each result, in it the picture as `Options.view` shows it, and the number of frames to expect, if known.
 Report = Callable[[Result, int | None], None]
 
+# Called for each frame of a first reading, with the number of frames to expect, if known.
+Reading = Callable[[int | None], None]
+
 
 def plain(result: Result) -> Image:
     """The anonymized picture as it is."""
@@ -38,6 +41,10 @@ def plain(result: Result) -> Image:
 
 def nothing(_: Result, __: int | None) -> None:
     """For callers who do not follow the progress."""
+
+
+def unseen(_: int | None) -> None:
+    """For callers who do not follow a first reading."""
 
 
 class _Steps(TypedDict, total=False):
@@ -140,9 +147,17 @@ def anonymize_image(
 
 
 def anonymize_video(
-    anonymizer: Anonymizer, source: Path, target: Path, options: Options, report: Report = nothing
+    anonymizer: Anonymizer,
+    source: Path,
+    target: Path,
+    options: Options,
+    report: Report = nothing,
+    reading: Reading = unseen,
 ) -> FileReport:
     """Anonymize a video or an animation; decoding, detecting, painting and encoding overlap.
+
+    Args:
+        reading: called for each frame of the first reading, where people are to be recognised over the whole video.
 
     Raises:
         MediaError: it cannot be read to its end or written; nothing is left at `target`.
@@ -163,7 +178,10 @@ def anonymize_video(
     )
     summary = Summary()
     with writing(sink) as writer:
-        with _decided(anonymizer, source, options) as steps, Prefetch(stream, size=2 * anonymizer.batch_size) as frames:
+        with (
+            _decided(anonymizer, source, options, reading) as steps,
+            Prefetch(stream, size=2 * anonymizer.batch_size) as frames,
+        ):
             results = anonymizer.process(frames, synthesize=options.synthesize, **steps)
             for result in results:
                 shown = options.view(result)
@@ -271,7 +289,7 @@ def _detect(anonymizer: Anonymizer, source: Path, options: Options) -> Iterator[
 
 
 @contextlib.contextmanager
-def _decided(anonymizer: Anonymizer, source: Path, options: Options) -> Iterator[_Steps]:
+def _decided(anonymizer: Anonymizer, source: Path, options: Options, reading: Reading) -> Iterator[_Steps]:
     """How a video is processed: at once, or, if who somebody is shows better in the whole of it, after a study."""
     with _detect(anonymizer, source, options) as detect:
         study = None if anonymizer.chooser is None else anonymizer.chooser.study()
@@ -279,10 +297,18 @@ def _decided(anonymizer: Anonymizer, source: Path, options: Options) -> Iterator
             yield {"track": options.track, "detect": detect}
             return
         with contextlib.ExitStack() as stack:
-            with Prefetch(_open(source, options), size=2 * anonymizer.batch_size) as frames:
-                seen = studied(anonymizer, frames, study, track=options.track, detect=detect)
+            stream = _open(source, options)
+            with Prefetch(stream, size=2 * anonymizer.batch_size) as frames:
+                followed = _followed(frames, stream.info.frames, reading)
+                seen = studied(anonymizer, followed, study, track=options.track, detect=detect)
                 known, choose = stack.enter_context(seen)
             yield {"track": False, "detect": known, "choose": choose}
+
+
+def _followed(frames: Iterable[Frame], total: int | None, reading: Reading) -> Iterator[Frame]:
+    for frame in frames:
+        yield frame
+        reading(total)
 
 
 def _open(source: Path, options: Options) -> VideoSource | AnimationSource:

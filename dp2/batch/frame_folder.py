@@ -28,7 +28,7 @@ from dp2.batch.claims import LEASE, Claim, Claims
 from dp2.batch.share import share
 from dp2.batch.work_folder import Found, Planned, WorkFolder
 from dp2.errors import UnreadableMedia, UsageError
-from dp2.files import FileReport, Report, View, nothing, plain
+from dp2.files import FileReport, Reading, Report, View, nothing, plain, unseen
 from dp2.frame_manifest import FrameEntry, FrameManifest, read_manifest
 from dp2.pipeline import Prefetch, batched
 from dp2.result import Result, Summary
@@ -72,6 +72,7 @@ def anonymize_frames(
     options: FolderOptions,
     report: Report = nothing,
     say: Callable[[str], None] = lambda _: None,
+    reading: Reading = unseen,
 ) -> FileReport:
     """Anonymize a folder of frames, together with whichever processes do the same.
 
@@ -83,6 +84,7 @@ def anonymize_frames(
         options: how.
         report: called for each frame that this process has painted.
         say: called with a line for each step that there is something to do in.
+        reading: called for each frame that this process has searched.
 
     Raises:
         UsageError: the target is the source, was begun in another way, or holds other files.
@@ -96,7 +98,7 @@ def anonymize_frames(
         raise UsageError(f"{target}: is the folder of the original frames; name another one.")
     folder = WorkFolder(target, manifest, debug=options.debug is not None)
     folder.begin(options.settings)
-    run = _Run(anonymizer, source, folder, options, report)
+    run = _Run(anonymizer, source, folder, options, report, reading)
     before = len(manifest.frames) - run.left
     with Claims(folder.claims, lease=options.lease) as claims:
         key = None
@@ -116,7 +118,13 @@ class _Run:
     """The work of one process."""
 
     def __init__(
-        self, anonymizer: Anonymizer, source: Path, folder: WorkFolder, options: FolderOptions, report: Report
+        self,
+        anonymizer: Anonymizer,
+        source: Path,
+        folder: WorkFolder,
+        options: FolderOptions,
+        report: Report,
+        reading: Reading,
     ) -> None:
         self._anonymizer = anonymizer
         self._kinds = anonymizer.detector.kinds
@@ -125,6 +133,8 @@ class _Run:
         self._manifest: FrameManifest = folder.manifest
         self._options = options
         self._report = report
+        self._reading = reading
+        self._to_search = 0
         self.summary = Summary()
         self.left = sum(not folder.done(entry) for entry in folder.manifest.frames)
         frames = self._manifest.frames
@@ -137,7 +147,7 @@ class _Run:
     def work(self, claims: Claims, say: Callable[[str], None]) -> str:
         """All three steps; returns the key of the plan."""
         chunks = list(self._chunks)
-        left = sum(len(self._unsearched(chunk)) for chunk in chunks)
+        left = self._to_search = sum(len(self._unsearched(chunk)) for chunk in chunks)
         if left:
             say(f"{self._source}: searching {left} frames")
         self._share("search", chunks, claims, lambda chunk: not self._unsearched(chunk), self._search)
@@ -200,6 +210,7 @@ class _Run:
             for index, (_, digest), detections in zip(batch, read, found, strict=True):
                 entry = self._manifest.frames[index]
                 self._folder.write_found(self._options.search, entry, Found(digest, detections))
+                self._reading(self._to_search)
             if not claim.held:
                 return
 

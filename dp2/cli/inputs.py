@@ -72,7 +72,9 @@ def parse_request(options: Mapping[str, Any]) -> Request:
     Raises:
         UsageError: nothing to do, or an anonymizer stands where an input should.
     """
-    config, inputs, overrides = None, [], []
+    config: str | None = None
+    inputs: list[str] = []
+    overrides: list[str] = []
     for position, word in enumerate(options["arguments"]):
         if _is_override(word):
             overrides.append(word)
@@ -82,7 +84,7 @@ def parse_request(options: Mapping[str, Any]) -> Request:
             raise UsageError(
                 f"{word}: there is an anonymizer already, {config}; name one."
                 if config is not None
-                else f"{word}: put the anonymizer first: {' '.join([word, *map(str, inputs)])}"
+                else f"{word}: put the anonymizer first: {' '.join([word, *inputs])}"
             )
         else:
             inputs.append(word)
