@@ -100,9 +100,8 @@ class Bar:
         self._progress = progress
         self._name = name
         self.task = progress.bars.add_task(escape(_short(name)), total=None, rate="")
-        self._step: str | None = None
-        self._begin("")
-        self._said = time.monotonic()
+        self._step, self._count = "", 0
+        self._began = self._said = time.monotonic()
 
     def __call__(self, result: Result, total: int | None) -> None:
         if self._step:
@@ -117,7 +116,9 @@ class Bar:
         self._advance(total)
 
     def _begin(self, step: str) -> None:
-        self._step, self._count, self._began = step, 0, time.monotonic()
+        if self._count:
+            self._began = time.monotonic()
+        self._step, self._count = step, 0
         label = f"reading {_short(self._name, _LABEL - 8)}" if step else _short(self._name)
         self._progress.bars.reset(self.task, description=escape(label), total=None, rate="")
 
