@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from dp2.errors import MissingWeights
 from dp2.weights import registry
 from dp2.weights.missing import size_text
-from dp2.weights.needs import weights_in
+from dp2.weights.needs import ready_anonymizers, weights_in
 from dp2.weights.registry import Entry
 
 if TYPE_CHECKING:
@@ -63,8 +63,8 @@ def to_fetch(
     command = f"dp2 weights fetch {' '.join(entry.name for entry in absent)}"
     if store.settings.offline:
         raise MissingWeights(
-            f"{_listed(absent)}: not on this machine, and the network must not be used. Without --offline and "
-            f"DP2_OFFLINE: {command}"
+            f"{_listed(absent)}: not on this machine, and the network must not be used. {_ready(store)} Without "
+            f"--offline and DP2_OFFLINE: {command}"
         )
     unchecked = [entry for entry in absent if not entry.checksums and store.pins.get(entry.file) is None]
     if unchecked:
@@ -103,6 +103,12 @@ def fetch_needed(tree: DictConfig, store: Store) -> None:
         _log.warning("%s", "\n".join(announcement(absent)))
     for entry in absent:
         store.fetch(entry.name)
+
+
+def _ready(store: Store) -> str:
+    """A sentence with the anonymizers that work with what is here."""
+    names = [name for name in ready_anonymizers(store.locate) if "/" not in name]
+    return f"What works here: {', '.join(names)}." if names else "No anonymizer works with what is on this machine."
 
 
 def _listed(absent: Iterable[Entry]) -> str:

@@ -164,6 +164,24 @@ def test_ctrl_c_of_other_commands_exits_130(run: Callable[..., Result], monkeypa
     assert "stopped." in result.output
 
 
+def test_configs_prints_a_table_with_what_needs_a_download(run: Callable[..., Result]) -> None:
+    head, *rows = run("configs").output.splitlines()
+    assert head.split() == ["name", "weights", "what", "it", "does"]
+    column = head.index("weights")
+    weights = {row.split()[0]: row[column:].split("  ")[0] for row in rows}
+    assert weights["face_blur"] == "with pip"
+    assert weights["FB_cse"] == "to be fetched"
+    assert rows[0].startswith("face_tiny ")
+    assert all(row[head.index("what") :].endswith(".") for row in rows)
+
+
+def test_offline_what_works_instead_is_named(run: Callable[..., Result]) -> None:
+    result = run("FB_cse", "photo.png", "--offline")
+    assert result.exit_code == 1
+    assert "What works here: face_blur, face_image, face_mosaic, face_solid, face_tiny" in result.output
+    assert result.output.rstrip().endswith("dp2 weights fetch mask_rcnn/X101 cse/R101_DL_soft fdh/styleganL")
+
+
 def test_exit_codes_are_documented(run: Callable[..., Result]) -> None:
     result = run("anonymize", "--help")
     assert "130" in result.output
