@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -97,6 +98,10 @@ class Options:
     view: View = field(default=plain)
 
 
+PathLike = str | os.PathLike[str]
+DEFAULTS = Options()
+
+
 @dataclass(frozen=True)
 class FileReport:
     """What became of one input.
@@ -114,9 +119,13 @@ class FileReport:
 
 
 def anonymize_image(
-    anonymizer: Anonymizer, source: Path, target: Path, options: Options, report: Report = nothing
+    anonymizer: Anonymizer, source: PathLike, target: PathLike, options: Options = DEFAULTS, report: Report = nothing
 ) -> FileReport:
     """Anonymize a photo.
+
+    Args:
+        source, target: files; an existing target is replaced only with `options.overwrite`.
+        report: called with the result.
 
     Raises:
         MediaError: it cannot be read or written; nothing is left at `target`.
@@ -125,6 +134,7 @@ def anonymize_image(
     from dp2.sink.image import write_image
     from dp2.source.image import read_image
 
+    source, target = Path(source), Path(target)
     picture = read_image(source, max_pixels=options.max_pixels)
     summary = Summary()
     pixels = fit(picture.image, options.max_res)
@@ -148,15 +158,17 @@ def anonymize_image(
 
 def anonymize_video(
     anonymizer: Anonymizer,
-    source: Path,
-    target: Path,
-    options: Options,
+    source: PathLike,
+    target: PathLike,
+    options: Options = DEFAULTS,
     report: Report = nothing,
     reading: Reading = unseen,
 ) -> FileReport:
     """Anonymize a video or an animation; decoding, detecting, painting and encoding overlap.
 
     Args:
+        source, target: files; an existing target is replaced only with `options.overwrite`.
+        report: called with each result.
         reading: called for each frame of the first reading, where people are to be recognised over the whole video.
 
     Raises:
@@ -165,6 +177,7 @@ def anonymize_video(
     """
     from dp2.sink.open import open_sink
 
+    source, target = Path(source), Path(target)
     span = {"start": options.start, "end": options.end}
     stream = _open(source, options)
     sink = open_sink(
@@ -193,7 +206,11 @@ def anonymize_video(
 
 
 def anonymize_camera(
-    anonymizer: Anonymizer, device: str, target: Path | None, options: Options, report: Report = nothing
+    anonymizer: Anonymizer,
+    device: str,
+    target: PathLike | None,
+    options: Options = DEFAULTS,
+    report: Report = nothing,
 ) -> FileReport:
     """Anonymize a camera or stream live, until it ends or KeyboardInterrupt; the newest frame wins.
 
@@ -212,7 +229,7 @@ def anonymize_camera(
     with CameraSource(device, max_res=options.max_res) as camera, contextlib.ExitStack() as stack:
         writer = None
         if target is not None:
-            sink = open_sink(target, camera.info, encoding=options.encoding, overwrite=options.overwrite)
+            sink = open_sink(Path(target), camera.info, encoding=options.encoding, overwrite=options.overwrite)
             writer = stack.enter_context(writing(sink))
         results = anonymizer.process(
             camera, track=options.track, live=True, detect=anonymizer.detect_frames, synthesize=options.synthesize

@@ -28,7 +28,7 @@ from dp2.batch.claims import LEASE, Claim, Claims
 from dp2.batch.share import share
 from dp2.batch.work_folder import Found, Planned, WorkFolder
 from dp2.errors import UnreadableMedia, UsageError
-from dp2.files import FileReport, Reading, Report, View, nothing, plain, unseen
+from dp2.files import FileReport, PathLike, Reading, Report, View, nothing, plain, unseen
 from dp2.frame_manifest import FrameEntry, FrameManifest, read_manifest
 from dp2.pipeline import Prefetch, batched
 from dp2.result import Result, Summary
@@ -67,8 +67,8 @@ class FolderOptions:
 
 def anonymize_frames(
     anonymizer: Anonymizer,
-    source: Path,
-    target: Path,
+    source: PathLike,
+    target: PathLike,
     options: FolderOptions,
     report: Report = nothing,
     say: Callable[[str], None] = lambda _: None,
@@ -93,6 +93,7 @@ def anonymize_frames(
         DetectionError, SynthesisError: frames could not be made safe; all others are done.
         OutputError: the disk is full, or the target cannot be written. Frames that are done stay.
     """
+    source, target = Path(source), Path(target)
     manifest = read_manifest(source)
     if target.exists() and target.samefile(source):
         raise UsageError(f"{target}: is the folder of the original frames; name another one.")
