@@ -103,4 +103,8 @@ def build_(inputs: tuple[Path, ...], output_path: Path, overwrite: bool, **value
     if built.summary["unreadable"]:
         click.echo(f"{len(built.summary['unreadable'])} files could not be read; see report.md.", err=True)
     if values["validation"] > 0 and not samples["val"]:
-        click.echo("no file fell into the validation split; use a larger --val.", err=True)
+        click.echo(
+            "warning: all crops come from one file, and those of a file stay together, so that none is left to "
+            "validate; add another photo or video.",
+            err=True,
+        )
