@@ -41,7 +41,7 @@ class GroupedCommand(click.Command):
         except Terminated:
             raise
         except KeyboardInterrupt as error:
-            click.echo("stopped.", err=True)
+            click.echo("stopped; nothing half-written is left.", err=True)
             raise click.exceptions.Exit(INTERRUPTED) from error
 
 

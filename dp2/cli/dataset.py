@@ -82,6 +82,7 @@ def build_(inputs: tuple[Path, ...], output_path: Path, overwrite: bool, **value
     from rich.console import Console
     from rich.progress import Progress
 
+    from dp2.cli.pace import Pace
     from dp2.data.builder.run import build_dataset
     from dp2.data.builder.settings import BuildSettings
 
@@ -89,12 +90,15 @@ def build_(inputs: tuple[Path, ...], output_path: Path, overwrite: bool, **value
     values["detector_config"] = values["detector_config"] or ("body_light" if body else "face_blur")
     if values["context"] is None:
         values["context"] = 1.3 if body else 2.0
-    console = Console(stderr=True)
+    console, pace = Console(stderr=True), Pace("building", "files")
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bars:
         task = bars.add_task("files", total=None)
 
         def progress(done: int, total: int, kept: int) -> None:
             bars.update(task, completed=done, total=total, description=f"files, {kept} crops")
+            pace.count = done
+            if not console.is_terminal and (line := pace.line(total, f"{kept} crops")) is not None:
+                click.echo(line, err=True)
 
         built = build_dataset(inputs, output_path, BuildSettings(**values), overwrite=overwrite, progress=progress)
     samples = built.summary["samples"]

@@ -68,13 +68,23 @@ def fetch_shown(store: Store, entry: Entry, *, err: bool = False) -> None:
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
+    from dp2.cli.pace import Pace
+
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    console = Console(stderr=err)
+    console, pace = Console(stderr=err), Pace(entry.name, "MB")
     with Progress(
         *columns, TimeRemainingColumn(), transient=True, console=console, disable=not console.is_terminal
     ) as bar:
         task = bar.add_task(entry.name, total=entry.size)
-        path = store.fetch(entry.name, lambda done, total: bar.update(task, completed=done, total=total))
+
+        def progress(done: int, total: int | None) -> None:
+            bar.update(task, completed=done, total=total)
+            pace.count = done // 1_000_000
+            size = None if total is None else total // 1_000_000
+            if not console.is_terminal and (line := pace.line(size)) is not None:
+                click.echo(line, err=err)
+
+        path = store.fetch(entry.name, progress)
     found = store.verify(entry.name)
     click.echo(
         f"{entry.name}: {path} ({found.trust.value.replace('NAME', entry.name)}; sha256 {found.sha256})", err=err

@@ -147,9 +147,16 @@ def _with_sound(info: VideoInfo, audio_from: Path | None) -> VideoInfo:
 
 
 def _shown(items: Iterable[T], total: int | None, what: str) -> Iterator[T]:
-    """With a bar where stderr is a terminal."""
+    """With a bar where stderr is a terminal, else with a line now and then."""
     from rich.console import Console
     from rich.progress import track
 
-    console = Console(stderr=True)
-    yield from track(items, what, total=total, console=console, transient=True, disable=not console.is_terminal)
+    from dp2.cli.pace import Pace
+
+    console, pace = Console(stderr=True), Pace(what)
+    bars = track(items, what, total=total, console=console, transient=True, disable=not console.is_terminal)
+    for item in bars:
+        yield item
+        pace.count += 1
+        if not console.is_terminal and (line := pace.line(total)) is not None:
+            click.echo(line, err=True)

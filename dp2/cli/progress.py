@@ -15,12 +15,12 @@ from rich.progress import Progress as Bars
 from rich.text import Text
 
 from dp2.cli.inputs import Job
+from dp2.cli.pace import Pace
 from dp2.result import Result
 
 if TYPE_CHECKING:
     from dp2.sink.preview import Preview
 
-INTERVAL = 10.0  # seconds between lines where stderr is no terminal
 _LABEL = 22  # characters in front of a bar: what else stands there leaves no more on a line of 80
 _FIRST = "first reading"
 
@@ -100,8 +100,8 @@ class Bar:
         self._progress = progress
         self._name = name
         self.task = progress.bars.add_task(escape(_short(name)), total=None, rate="")
-        self._step, self._count = "", 0
-        self._began = self._said = time.monotonic()
+        self._pace = Pace(name)
+        self._step = ""
 
     def __call__(self, result: Result, total: int | None) -> None:
         if self._step:
@@ -116,23 +116,16 @@ class Bar:
         self._advance(total)
 
     def _begin(self, step: str) -> None:
-        if self._count:
-            self._began = time.monotonic()
-        self._step, self._count = step, 0
+        self._pace.restart()
+        self._step = step
         label = f"reading {_short(self._name, _LABEL - 8)}" if step else _short(self._name)
         self._progress.bars.reset(self.task, description=escape(label), total=None, rate="")
 
     def _advance(self, total: int | None) -> None:
-        self._count += 1
-        now = time.monotonic()
-        rate = self._count / max(now - self._began, 1e-9)
-        self._progress.bars.update(self.task, advance=1, total=total, rate=f"{rate:.1f} frames/s")
-        if not self._progress.shows_bars and now - self._said >= INTERVAL:
-            self._said = now
-            step = f", {self._step}" if self._step else ""
-            of = f" of {total}" if total and total >= self._count else ""  # it may be an estimate
-            left = f", {_duration((total - self._count) / rate)} left" if total and total > self._count else ""
-            self._progress.say(f"{self._name}: {self._count}{of} frames{step}, {rate:.1f} frames/s{left}")
+        self._pace.count += 1
+        self._progress.bars.update(self.task, advance=1, total=total, rate=f"{self._pace.rate:.1f} frames/s")
+        if not self._progress.shows_bars and (line := self._pace.line(total, self._step)) is not None:
+            self._progress.say(line)
 
 
 class _TimeLeft(TimeRemainingColumn):
@@ -140,13 +133,6 @@ class _TimeLeft(TimeRemainingColumn):
 
     def render(self, task: Task) -> Text:
         return Text.assemble(super().render(task), (" left", "progress.remaining"))
-
-
-def _duration(seconds: float) -> str:
-    """E.g. 40 s, 3 min, 2.5 h."""
-    if seconds < 90:
-        return f"{max(seconds, 1):.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def _short(name: str, length: int = _LABEL) -> str:

@@ -161,7 +161,7 @@ def test_ctrl_c_of_other_commands_exits_130(run: Callable[..., Result], monkeypa
     monkeypatch.setattr(store.Store, "__init__", interrupt)
     result = run("weights", "list")
     assert result.exit_code == 130
-    assert "stopped." in result.output
+    assert "stopped; nothing half-written is left." in result.output
 
 
 def test_configs_prints_a_table_with_what_needs_a_download(run: Callable[..., Result]) -> None:

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from dp2.cli import progress as module
+from dp2.cli import main, pace
 from dp2.cli.anonymize import anonymize
 from dp2.cli.inputs import VIDEO, Job
 from dp2.cli.progress import Progress
@@ -28,8 +28,7 @@ RESULT = Result(
 def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     """Lets time pass."""
     now = [100.0]
-    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(module.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(pace.time, "monotonic", lambda: now[0])
 
     def forward(seconds: float) -> None:
         now[0] += seconds
@@ -107,7 +106,7 @@ def test_the_first_reading_of_a_keep_list_is_followed(
         return replace(real(*arguments, **words), chooser=Studying())
 
     monkeypatch.setattr(building, "build_anonymizer", build)
-    monkeypatch.setattr(module, "INTERVAL", 0.0)
+    monkeypatch.setattr(pace, "INTERVAL", 0.0)
     result = CliRunner().invoke(
         anonymize, ["face_blur", str(media / "pan.mp4"), "-o", str(tmp_path / "o.mp4"), "--et", "0.5"]
     )
@@ -117,3 +116,17 @@ def test_the_first_reading_of_a_keep_list_is_followed(
     assert 5 < len(reading) < len(lines)
     assert lines[: len(reading)] == reading
     assert " of " in reading[0]
+
+
+def test_splitting_and_joining_say_how_far_they_are(
+    tmp_path: Path, media: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pace, "INTERVAL", 0.0)
+    split = CliRunner().invoke(main, ["frames", "split", str(media / "pan.mp4"), str(tmp_path / "f"), "--fps", "2"])
+    assert split.exit_code == 0, split.output
+    assert split.output.startswith("splitting: 1 of ")
+    joined = CliRunner().invoke(main, ["frames", "join", str(tmp_path / "f"), str(tmp_path / "o.mp4")])
+    assert joined.output.startswith("joining: 1 of ")
+    monkeypatch.setattr(pace, "INTERVAL", 1e9)
+    joined = CliRunner().invoke(main, ["frames", "join", str(tmp_path / "f"), str(tmp_path / "p.mp4")])
+    assert "frames/s" not in joined.output
