@@ -19,10 +19,11 @@ import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from dp2.batch.seals import KEY_VARIABLE, BrokenSeal, Remembered, file_digest, own_seals
+from dp2.batch.seals import KEY_VARIABLE, BrokenSeal, Remembered, Seals, file_digest, own_seals
 from dp2.detect.records import from_records, to_records
 from dp2.errors import DetectionFileError, OutputError, UnreadableMedia, UsageError
 from dp2.frame_manifest import MANIFEST, FrameEntry, FrameManifest
@@ -59,19 +60,20 @@ class WorkFolder:
         manifest: of the frames.
         debug: a second picture of each frame, with boxes, belongs to the result.
 
-    Raises:
-        UsageError, OutputError: as of `seals.own_seals`.
     """
 
     def __init__(self, folder: Path, manifest: FrameManifest, *, debug: bool = False) -> None:
         self.folder = folder
         self.manifest = manifest
         self._debug = debug
-        self._own = own_seals()
-        self._seals = self._own
+        self._seals: Seals
         self._holding = Remembered[bool]()
         self._done = Remembered[dict[str, Any]]()
         self._digests = Remembered[str]()
+
+    @cached_property
+    def _own(self) -> Seals:
+        return own_seals()
 
     @property
     def claims(self) -> Path:
@@ -84,7 +86,7 @@ class WorkFolder:
         Raises:
             UsageError: it was begun with other settings, for other frames, with another key, or holds frames that are
                 not as dp2 wrote them.
-            OutputError: it cannot be written.
+            OutputError: it cannot be written, or the key cannot.
         """
         mine = {"manifest": hashlib.sha256(self.manifest.dumps().encode()).hexdigest(), **settings}
         self._refuse_links()
@@ -201,7 +203,7 @@ class WorkFolder:
         """Whether people may be recognised: a frame is not as dp2 wrote it, or only shows what was found."""
         try:
             settings = self._own.read(self._settings, "settings")
-        except BrokenSeal:
+        except (BrokenSeal, UsageError, OutputError):  # with no key that can be used, nothing can be vouched for
             return True
         if not isinstance(settings, dict) or settings.get("--visualize-detection") == "True":
             return True

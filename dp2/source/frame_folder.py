@@ -64,6 +64,8 @@ def read_frame(path: Path, info: VideoInfo) -> tuple[Image, str]:
     try:
         if path.exists() and not path.is_file():  # a pipe would be waited on for ever
             raise UnreadableMedia(f"{path}: is not a regular file.")
+        if path.is_symlink() and not path.resolve().is_relative_to(path.parent.resolve()):
+            raise UnreadableMedia(f"{path}: is a link that leads out of the folder.")
         data = path.read_bytes()
     except OSError as error:
         raise UnreadableMedia(f"{path}: cannot be read ({error.strerror}).") from error

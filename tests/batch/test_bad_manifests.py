@@ -118,6 +118,13 @@ def test_a_missing_value_is_named(key: str, frames: Path, tmp_path: Path) -> Non
     assert f"frames.json: {key} is missing" in joined(frames, tmp_path / "o.mp4")
 
 
+def test_a_frame_that_is_a_link_out_of_the_folder_is_refused(frames: Path, tmp_path: Path) -> None:
+    (tmp_path / "private.png").write_bytes((frames / "frame_0000000003.png").read_bytes())
+    (frames / "frame_0000000003.png").unlink()
+    (frames / "frame_0000000003.png").symlink_to(tmp_path / "private.png")
+    assert "frame_0000000003.png: is a link that leads out of the folder" in joined(frames, tmp_path / "o.mp4")
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9) | st.just("1/25"),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner, max_size=3),

@@ -237,6 +237,14 @@ def test_joining_says_whether_every_frame_is_as_dp2_wrote_it(done: Path, frames:
     assert "may be recognised" in joined("unsafe.mp4")
 
 
+def test_joining_needs_no_key(frames: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("no folder", encoding="utf-8")
+    monkeypatch.setenv("DP2_HOME", str(tmp_path / "file" / "home"))
+    result = CliRunner().invoke(main, ["frames", "join", str(frames), str(tmp_path / "o.mp4")])
+    assert result.exit_code == 0, result.output
+    assert "may be recognised" in result.output
+
+
 def test_a_pipe_in_place_of_a_frame_is_not_waited_for(frames: Path, squares: Anonymizer, tmp_path: Path) -> None:
     pipe(frames / f"{FRAMES[0]}.png")
     with pytest.raises(UnreadableMedia, match="not a regular file"):
