@@ -22,8 +22,8 @@ __all__ = [
 
 if TYPE_CHECKING:
     from dp2.anonymizer import Anonymizer, load_anonymizer
+    from dp2.batch.files import FileReport, Options, anonymize_image, anonymize_video
     from dp2.errors import Dp2Error
-    from dp2.files import FileReport, Options, anonymize_image, anonymize_video
     from dp2.result import Result, Summary
     from dp2.types import Detections, Frame
 
@@ -31,13 +31,13 @@ _LAZY = {
     "Anonymizer": "dp2.anonymizer",
     "Detections": "dp2.types",
     "Dp2Error": "dp2.errors",
-    "FileReport": "dp2.files",
+    "FileReport": "dp2.batch.files",
     "Frame": "dp2.types",
-    "Options": "dp2.files",
+    "Options": "dp2.batch.files",
     "Result": "dp2.result",
     "Summary": "dp2.result",
-    "anonymize_image": "dp2.files",
-    "anonymize_video": "dp2.files",
+    "anonymize_image": "dp2.batch.files",
+    "anonymize_video": "dp2.batch.files",
     "load_anonymizer": "dp2.anonymizer",
 }
 

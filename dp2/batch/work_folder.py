@@ -24,9 +24,9 @@ from pathlib import Path
 from typing import Any
 
 from dp2.batch.seals import KEY_VARIABLE, BrokenSeal, Remembered, Seals, file_digest, own_seals
-from dp2.detect.records import from_records, to_records
+from dp2.detections.records import from_records, to_records
 from dp2.errors import DetectionFileError, OutputError, UnreadableMedia, UsageError
-from dp2.frame_manifest import MANIFEST, FrameEntry, FrameManifest
+from dp2.media.frame_manifest import MANIFEST, FrameEntry, FrameManifest
 from dp2.sink.atomic import atomic_path
 from dp2.source.frame_folder import is_whole_png
 from dp2.types import Choice, Detections, Region, Steady, regions

@@ -94,7 +94,7 @@ class Progress:
 
 
 class Bar:
-    """How far one input is. Called with every result and the number to expect, as a `dp2.files.Report`."""
+    """How far one input is. Called with every result and the number to expect, as a `dp2.batch.files.Report`."""
 
     def __init__(self, progress: Progress, name: str) -> None:
         self._progress = progress
@@ -110,7 +110,7 @@ class Bar:
         self._progress.show(result)
 
     def read(self, total: int | None) -> None:
-        """A frame was looked at before anything is written, as a `dp2.files.Reading`."""
+        """A frame was looked at before anything is written, as a `dp2.batch.files.Reading`."""
         if self._step != _FIRST:
             self._begin(_FIRST)
         self._advance(total)

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from dp2.anonymizer import Anonymizer
+    from dp2.batch.files import FileReport, Options
     from dp2.batch.frame_folder import FolderOptions
     from dp2.cli.progress import Bar, Progress
-    from dp2.files import FileReport, Options
 
 
 # Options that change nothing without an input of these kinds.
@@ -50,6 +50,7 @@ _FILES_ONLY = (
     ("keep_audio", "--keep-audio"),
     ("keep_metadata", "--keep-metadata"),
     ("salvage", "--salvage"),
+    ("deinterlace", "--deinterlace"),
 )
 
 
@@ -57,7 +58,7 @@ def run(options: Mapping[str, Any]) -> int:
     """Do what the command line says.
 
     Args:
-        options: the values of `dp2.cli.anonymize`'s parameters.
+        options: the values of `dp2.cli.commands.anonymize`'s parameters.
 
     Returns:
         the exit code: 0 all done; 1 some input failed, the others are finished; 2 they failed by wrong usage alone;
@@ -66,7 +67,7 @@ def run(options: Mapping[str, Any]) -> int:
     Raises:
         UsageError: what is asked for contradicts itself; nothing was done.
     """
-    from dp2.cli.tree import config_tree
+    from dp2.cli.config_tree import config_tree
 
     prepare_process()
     began = time.perf_counter()
@@ -229,7 +230,7 @@ def _one(anonymizer: Anonymizer, job: Job, settings: Options | FolderOptions, pr
 def _anonymize(
     anonymizer: Anonymizer, job: Job, settings: Options | FolderOptions, shown: Bar, say: Callable[[str], None]
 ) -> FileReport:
-    from dp2 import files
+    from dp2.batch import files
     from dp2.batch.frame_folder import FolderOptions, anonymize_frames
 
     if isinstance(settings, FolderOptions):
@@ -244,8 +245,8 @@ def _anonymize(
 
 
 def _settings(options: Mapping[str, Any], stack: contextlib.ExitStack) -> Options:
-    from dp2.detect.formats import detection_writer, open_detections
-    from dp2.files import Options
+    from dp2.batch.files import Options
+    from dp2.detections.formats import detection_writer, open_detections
     from dp2.sink.atomic import atomic_path
     from dp2.sink.encoder import Encoding
 
@@ -268,7 +269,7 @@ def _settings(options: Mapping[str, Any], stack: contextlib.ExitStack) -> Option
     return Options(
         **{name: options[name] for name in ("overwrite", "keep_metadata", "keep_audio", "max_pixels")},
         quality=options["quality"] if isinstance(options["quality"], int) else None,
-        **{name: options[name] for name in ("fps", "max_res", "salvage", "cache")},
+        **{name: options[name] for name in ("fps", "max_res", "salvage", "deinterlace", "cache")},
         start=start,
         end=end,
         encoding=Encoding.from_options(
@@ -283,7 +284,7 @@ def _settings(options: Mapping[str, Any], stack: contextlib.ExitStack) -> Option
 
 
 def _view(options: Mapping[str, Any]) -> Any:
-    from dp2 import files
+    from dp2.batch import files
     from dp2.cli.view import Overlay
 
     if options["detections_only"] or options["draw_scores"] or options["legend"]:

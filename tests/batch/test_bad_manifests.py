@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from dp2.cli import main
 from dp2.errors import UnreadableMedia
-from dp2.frame_manifest import read_manifest
+from dp2.media.frame_manifest import read_manifest
 
 
 def joined(folder: Path, target: Path) -> str:

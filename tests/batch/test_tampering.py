@@ -16,7 +16,7 @@ from dp2.batch.frame_folder import FolderOptions, anonymize_frames
 from dp2.batch.seals import Seals, own_seals
 from dp2.cli import main
 from dp2.errors import UnreadableMedia, UsageError
-from dp2.frame_manifest import read_manifest
+from dp2.media.frame_manifest import read_manifest
 from dp2.source.frame_folder import read_frame
 
 FRAMES = ("frame_0000000007", "frame_0000000021")

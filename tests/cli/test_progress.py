@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from dp2.cli import main, pace
-from dp2.cli.anonymize import anonymize
+from dp2.cli.commands.anonymize import anonymize
 from dp2.cli.inputs import VIDEO, Job
 from dp2.cli.progress import Progress
 from dp2.result import Result
