@@ -39,6 +39,13 @@ class Result:
         """(H, W, 3) uint8 RGB, anonymized."""
         return self.frame.image
 
+    def __repr__(self) -> str:
+        """One line: which frame, and what was done in it."""
+        height, width = self.image.shape[:2]
+        summary = Summary()
+        summary.add(self)
+        return f"<Result: frame {self.frame.index}, {width}x{height}; {summary}>"
+
     def _repr_html_(self) -> str:
         """Before and after, side by side, for notebooks."""
         count = sum(self.changed.values())

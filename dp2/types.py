@@ -149,6 +149,14 @@ class Detections:
     def __len__(self) -> int:
         return len(self.boxes)
 
+    def __repr__(self) -> str:
+        """One line: how many, how sure, and which arrays there are."""
+        scores = ", ".join(f"{score:.2f}" for score in self.scores[:_SHOWN])
+        more = ", …" if len(self) > _SHOWN else ""
+        arrays = [name for name in _OPTIONAL if name != "origin" and getattr(self, name) is not None]
+        extras = "".join(f", {name}" for name in arrays)
+        return f"<Detections: {len(self)} {self.kind}, scores [{scores}{more}]{extras}>"
+
     def __getitem__(self, index: Any) -> Detections:
         """Rows by mask, slice or index array; an integer gives one row."""
         if isinstance(index, (int, np.integer)):
@@ -180,6 +188,7 @@ def _surface_boxes(surface: Any, given: Any, boxes: NDArray[np.float32]) -> NDAr
     return boxes if given is None else np.asarray(given, np.float32).reshape(-1, 4)
 
 
+_SHOWN = 5  # scores in a repr
 _OPTIONAL: Mapping[str, Any] = {
     "keypoints": np.float32,
     "masks": np.bool_,

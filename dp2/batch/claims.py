@@ -3,6 +3,8 @@
 A claim is a file that its owner touches every few seconds. Whoever sees that it is not touched any more, or that its
 owner on the same machine is dead, takes the work over. To take over is to create the claim's next generation, which
 the file system lets only one process do; so no two can take one claim, whatever their clocks say.
+
+A claim is believed only as far as that: one that anybody else laid there delays work until it expires.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import socket
 import threading
 import time
@@ -17,10 +20,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from dp2.batch.seals import open_regular
 from dp2.sink.atomic import output_error
 
 LEASE = 60.0  # seconds; longer than network file systems remember a file's age
 _BEATS = 6  # touches within a lease
+_LARGEST = 4096  # bytes of a claim
+_GENERATION = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
 
 
 class Claim:
@@ -37,8 +43,8 @@ class Claim:
         By its content: who took it over may be done, and a third process have begun anew under the same name.
         """
         try:
-            return self.path.read_text(encoding="utf-8") == self._owner._me
-        except (OSError, ValueError):
+            return _content(self.path) == self._owner._me
+        except OSError:
             return False
 
     def release(self) -> None:
@@ -125,7 +131,7 @@ class Claims:
         """Remove what dead processes left."""
         own = {claim.path for claim in self._held}
         for path in self._files():
-            if path not in own and self._expired(path):
+            if path not in own and _GENERATION.fullmatch(path.suffix[1:]) and self._expired(path):
                 with suppress(OSError):
                     path.unlink(missing_ok=True)
 
@@ -139,7 +145,7 @@ class Claims:
         found = {}
         for path in self._files():
             stem, _, generation = path.name.rpartition(".")
-            if stem == name and generation.isdecimal():
+            if stem == name and _GENERATION.fullmatch(generation):
                 found[int(generation)] = path
         return found
 
@@ -158,7 +164,7 @@ class Claims:
     def _expired(self, path: Path) -> bool:
         """By our own clock: what counts is how long we have seen it untouched."""
         try:
-            touched, content = path.stat().st_mtime_ns, path.read_text(encoding="utf-8")
+            touched, content = path.stat().st_mtime_ns, _content(path)
         except OSError:
             return True
         if _is_dead(content):
@@ -182,6 +188,12 @@ class Claims:
                 with suppress(OSError):  # released, or lost
                     if claim.held:
                         os.utime(claim.path)
+
+
+def _content(path: Path) -> str:
+    """What a claim says. Raises OSError for whatever is not a small regular file."""
+    with open_regular(path, _LARGEST) as file:
+        return file.read(_LARGEST).decode("utf-8", errors="replace")
 
 
 def _identity() -> dict[str, Any]:
@@ -214,6 +226,6 @@ def _is_dead(content: str) -> bool:
     try:
         owner = json.loads(content)
         machine, pid, started = owner["machine"], int(owner["pid"]), owner["started"]
-    except (ValueError, TypeError, KeyError):
-        return False  # not written yet
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
+        return False  # not written yet, or by somebody else
     return machine is not None and machine == _machine() and _started(pid) != started

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
@@ -28,7 +29,11 @@ if TYPE_CHECKING:
 
 View = Callable[[Result], Image]
 _READING = 2  # grows when files give other frames, or detectors see them otherwise, than those of a kept cache
-Report = Callable[[Result, int | None], None]  # called with each result and the number of frames to expect, if known
+# Called with each result, in it the picture as `Options.view` shows it, and the number of frames to expect, if known.
+Report = Callable[[Result, int | None], None]
+
+# Called for each frame of a first reading, with the number of frames to expect, if known.
+Reading = Callable[[int | None], None]
 
 
 def plain(result: Result) -> Image:
@@ -38,6 +43,10 @@ def plain(result: Result) -> Image:
 
 def nothing(_: Result, __: int | None) -> None:
     """For callers who do not follow the progress."""
+
+
+def unseen(_: int | None) -> None:
+    """For callers who do not follow a first reading."""
 
 
 class _Steps(TypedDict, total=False):
@@ -92,6 +101,10 @@ class Options:
     view: View = field(default=plain)
 
 
+PathLike = str | os.PathLike[str]
+DEFAULTS = Options()
+
+
 @dataclass(frozen=True)
 class FileReport:
     """What became of one input.
@@ -109,9 +122,13 @@ class FileReport:
 
 
 def anonymize_image(
-    anonymizer: Anonymizer, source: Path, target: Path, options: Options, report: Report = nothing
+    anonymizer: Anonymizer, source: PathLike, target: PathLike, options: Options = DEFAULTS, report: Report = nothing
 ) -> FileReport:
     """Anonymize a photo.
+
+    Args:
+        source, target: files; an existing target is replaced only with `options.overwrite`.
+        report: called with the result.
 
     Raises:
         MediaError: it cannot be read or written; nothing is left at `target`.
@@ -120,6 +137,7 @@ def anonymize_image(
     from dp2.sink.image import write_image
     from dp2.source.image import read_image
 
+    source, target = Path(source), Path(target)
     picture = read_image(source, max_pixels=options.max_pixels)
     summary = Summary()
     pixels = fit(picture.image, options.max_res)
@@ -128,22 +146,33 @@ def anonymize_image(
         result, alpha = anonymizer.anonymize_picture(
             pixels, alpha, detect=detect, search_alpha=options.detections is None, synthesize=options.synthesize
         )
+    shown = options.view(result)
     notes = write_image(
         target,
-        options.view(result),
+        shown,
         like=replace(picture, alpha=alpha),
         quality=options.quality,
         keep_metadata=options.keep_metadata,
         overwrite=options.overwrite,
     )
-    _count(result, summary, options, str(source), report, 1)
+    _count(result, shown, summary, options, str(source), report, 1)
     return FileReport(source, target, summary, (*picture.notes, *notes))
 
 
 def anonymize_video(
-    anonymizer: Anonymizer, source: Path, target: Path, options: Options, report: Report = nothing
+    anonymizer: Anonymizer,
+    source: PathLike,
+    target: PathLike,
+    options: Options = DEFAULTS,
+    report: Report = nothing,
+    reading: Reading = unseen,
 ) -> FileReport:
     """Anonymize a video or an animation; decoding, detecting, painting and encoding overlap.
+
+    Args:
+        source, target: files; an existing target is replaced only with `options.overwrite`.
+        report: called with each result.
+        reading: called for each frame of the first reading, where people are to be recognised over the whole video.
 
     Raises:
         MediaError: it cannot be read to its end or written; nothing is left at `target`.
@@ -151,6 +180,7 @@ def anonymize_video(
     """
     from dp2.sink.open import open_sink
 
+    source, target = Path(source), Path(target)
     span = {"start": options.start, "end": options.end}
     stream = _open(source, options)
     sink = open_sink(
@@ -164,19 +194,27 @@ def anonymize_video(
     )
     summary = Summary()
     with writing(sink) as writer:
-        with _decided(anonymizer, source, options) as steps, Prefetch(stream, size=2 * anonymizer.batch_size) as frames:
+        with (
+            _decided(anonymizer, source, options, reading) as steps,
+            Prefetch(stream, size=2 * anonymizer.batch_size) as frames,
+        ):
             results = anonymizer.process(frames, synthesize=options.synthesize, **steps)
             with contextlib.closing(results):  # a thread left in the detector aborts the process when it ends
                 for result in results:
-                    writer.write(replace(result.frame, image=options.view(result)))
-                    _count(result, summary, options, str(source), report, stream.info.frames)
+                    shown = options.view(result)
+                    writer.write(replace(result.frame, image=shown))
+                    _count(result, shown, summary, options, str(source), report, stream.info.frames)
         if summary.frames == 0:
             raise UnreadableMedia(f"{source}: no frame lies in the chosen time span. Nothing was written.")
     return FileReport(source, target, summary, (*stream.notes, *sink.notes))
 
 
 def anonymize_camera(
-    anonymizer: Anonymizer, device: str, target: Path | None, options: Options, report: Report = nothing
+    anonymizer: Anonymizer,
+    device: str,
+    target: PathLike | None,
+    options: Options = DEFAULTS,
+    report: Report = nothing,
 ) -> FileReport:
     """Anonymize a camera or stream live, until it ends or KeyboardInterrupt; the newest frame wins.
 
@@ -195,16 +233,17 @@ def anonymize_camera(
     with CameraSource(device, max_res=options.max_res) as camera, contextlib.ExitStack() as stack:
         writer = None
         if target is not None:
-            sink = open_sink(target, camera.info, encoding=options.encoding, overwrite=options.overwrite)
+            sink = open_sink(Path(target), camera.info, encoding=options.encoding, overwrite=options.overwrite)
             writer = stack.enter_context(writing(sink))
         results = anonymizer.process(
             camera, track=options.track, live=True, detect=anonymizer.detect_frames, synthesize=options.synthesize
         )
         with contextlib.suppress(KeyboardInterrupt), contextlib.closing(results):  # how a user ends a live stream
             for result in results:
+                shown = options.view(result)
                 if writer is not None:
-                    writer.write(replace(result.frame, image=options.view(result)))
-                _count(result, summary, options, without_password(device), report, None)
+                    writer.write(replace(result.frame, image=shown))
+                _count(result, shown, summary, options, without_password(device), report, None)
     return FileReport(Path(without_password(device)), Path(target or without_password(device)), summary)
 
 
@@ -232,11 +271,13 @@ def fit(image: Image, max_res: int | None) -> Image:
     return shrunk
 
 
-def _count(result: Result, summary: Summary, options: Options, name: str, report: Report, total: int | None) -> None:
+def _count(
+    result: Result, shown: Image, summary: Summary, options: Options, name: str, report: Report, total: int | None
+) -> None:
     summary.add(result)
     if options.save is not None:
         options.save.write(name, result.frame, result.detections)
-    report(result, total)
+    report(replace(result, frame=replace(result.frame, image=shown)), total)
 
 
 @contextlib.contextmanager
@@ -270,7 +311,7 @@ def _detect(anonymizer: Anonymizer, source: Path, options: Options) -> Iterator[
 
 
 @contextlib.contextmanager
-def _decided(anonymizer: Anonymizer, source: Path, options: Options) -> Iterator[_Steps]:
+def _decided(anonymizer: Anonymizer, source: Path, options: Options, reading: Reading) -> Iterator[_Steps]:
     """How a video is processed: at once, or, if who somebody is shows better in the whole of it, after a study."""
     with _detect(anonymizer, source, options) as detect:
         study = None if anonymizer.chooser is None else anonymizer.chooser.study()
@@ -278,10 +319,18 @@ def _decided(anonymizer: Anonymizer, source: Path, options: Options) -> Iterator
             yield {"track": options.track, "detect": detect}
             return
         with contextlib.ExitStack() as stack:
-            with Prefetch(_open(source, options), size=2 * anonymizer.batch_size) as frames:
-                seen = studied(anonymizer, frames, study, track=options.track, detect=detect)
+            stream = _open(source, options)
+            with Prefetch(stream, size=2 * anonymizer.batch_size) as frames:
+                followed = _followed(frames, stream.info.frames, reading)
+                seen = studied(anonymizer, followed, study, track=options.track, detect=detect)
                 known, choose = stack.enter_context(seen)
             yield {"track": False, "detect": known, "choose": choose}
+
+
+def _followed(frames: Iterable[Frame], total: int | None, reading: Reading) -> Iterator[Frame]:
+    for frame in frames:
+        yield frame
+        reading(total)
 
 
 def _open(source: Path, options: Options) -> VideoSource | AnimationSource:

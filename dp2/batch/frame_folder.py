@@ -17,7 +17,7 @@ import json
 import secrets
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -25,14 +25,14 @@ import numpy as np
 from dp2.anonymizer import Anonymizer, FrameDetections
 from dp2.batch.choices import AsPlanned, Recorded
 from dp2.batch.claims import LEASE, Claim, Claims
-from dp2.batch.files import FileReport, Report, View, nothing, plain
+from dp2.batch.files import FileReport, PathLike, Reading, Report, View, nothing, plain, unseen
 from dp2.batch.share import share
 from dp2.batch.work_folder import Found, Planned, WorkFolder
 from dp2.errors import UnreadableMedia, UsageError
 from dp2.media.frame_manifest import FrameEntry, FrameManifest, read_manifest
 from dp2.prefetch import Prefetch, batched
 from dp2.result import Result, Summary
-from dp2.sink.frame_folder import write_frame
+from dp2.sink.frame_folder import encode_png, write_frame
 from dp2.source.frame_folder import read_frame
 from dp2.types import Choice, Frame, Image
 
@@ -67,11 +67,12 @@ class FolderOptions:
 
 def anonymize_frames(
     anonymizer: Anonymizer,
-    source: Path,
-    target: Path,
+    source: PathLike,
+    target: PathLike,
     options: FolderOptions,
     report: Report = nothing,
     say: Callable[[str], None] = lambda _: None,
+    reading: Reading = unseen,
 ) -> FileReport:
     """Anonymize a folder of frames, together with whichever processes do the same.
 
@@ -83,6 +84,7 @@ def anonymize_frames(
         options: how.
         report: called for each frame that this process has painted.
         say: called with a line for each step that there is something to do in.
+        reading: called for each frame that this process has searched.
 
     Raises:
         UsageError: the target is the source, was begun in another way, or holds other files.
@@ -91,12 +93,13 @@ def anonymize_frames(
         DetectionError, SynthesisError: frames could not be made safe; all others are done.
         OutputError: the disk is full, or the target cannot be written. Frames that are done stay.
     """
+    source, target = Path(source), Path(target)
     manifest = read_manifest(source)
     if target.exists() and target.samefile(source):
         raise UsageError(f"{target}: is the folder of the original frames; name another one.")
     folder = WorkFolder(target, manifest, debug=options.debug is not None)
     folder.begin(options.settings)
-    run = _Run(anonymizer, source, folder, options, report)
+    run = _Run(anonymizer, source, folder, options, report, reading)
     before = len(manifest.frames) - run.left
     with Claims(folder.claims, lease=options.lease) as claims:
         key = None
@@ -116,7 +119,13 @@ class _Run:
     """The work of one process."""
 
     def __init__(
-        self, anonymizer: Anonymizer, source: Path, folder: WorkFolder, options: FolderOptions, report: Report
+        self,
+        anonymizer: Anonymizer,
+        source: Path,
+        folder: WorkFolder,
+        options: FolderOptions,
+        report: Report,
+        reading: Reading,
     ) -> None:
         self._anonymizer = anonymizer
         self._kinds = anonymizer.detector.kinds
@@ -125,6 +134,8 @@ class _Run:
         self._manifest: FrameManifest = folder.manifest
         self._options = options
         self._report = report
+        self._reading = reading
+        self._to_search = 0
         self.summary = Summary()
         self.left = sum(not folder.done(entry) for entry in folder.manifest.frames)
         frames = self._manifest.frames
@@ -137,7 +148,7 @@ class _Run:
     def work(self, claims: Claims, say: Callable[[str], None]) -> str:
         """All three steps; returns the key of the plan."""
         chunks = list(self._chunks)
-        left = sum(len(self._unsearched(chunk)) for chunk in chunks)
+        left = self._to_search = sum(len(self._unsearched(chunk)) for chunk in chunks)
         if left:
             say(f"{self._source}: searching {left} frames")
         self._share("search", chunks, claims, lambda chunk: not self._unsearched(chunk), self._search)
@@ -200,13 +211,19 @@ class _Run:
             for index, (_, digest), detections in zip(batch, read, found, strict=True):
                 entry = self._manifest.frames[index]
                 self._folder.write_found(self._options.search, entry, Found(digest, detections))
+                self._reading(self._to_search)
             if not claim.held:
                 return
 
     def _passes(self) -> list[str]:
         """For each frame the most thorough pass that has searched it."""
-        found = self._folder.is_found
-        return [next(search for search in PASSES if found(search, entry)) for entry in self._manifest.frames]
+        return [self._pass(entry) for entry in self._manifest.frames]
+
+    def _pass(self, entry: FrameEntry) -> str:
+        for search in PASSES:
+            if self._folder.is_found(search, entry):
+                return search
+        raise UnreadableMedia(f"{self._folder.folder}: what was found in {entry.name} was changed; run again.")
 
     def _plan(self, key: str, passes: Sequence[str], claim: Claim) -> None:
         digests: dict[int, str] = {}
@@ -302,8 +319,12 @@ class _Run:
 
     def _write(self, result: Result) -> None:
         entry = self._manifest.frames[result.frame.index]
-        if self._options.debug is not None:
-            write_frame(self._folder.debug_output(entry), self._options.debug(result))
-        write_frame(self._folder.output(entry), self._options.view(result))
+        shown = self._options.view(result)
+        picture = encode_png(shown)
+        debug = None if self._options.debug is None else encode_png(self._options.debug(result))
+        self._folder.announce(entry, picture, debug)
+        if debug is not None:
+            write_frame(self._folder.debug_output(entry), debug)
+        write_frame(self._folder.output(entry), picture)
         self.summary.add(result)
-        self._report(result, self.left)
+        self._report(replace(result, frame=replace(result.frame, image=shown)), self.left)

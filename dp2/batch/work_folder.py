@@ -3,7 +3,11 @@
 .dp2/settings.json                     what decides the result: a run with another is refused
 .dp2/found/<pass>/<frame>.json         what the detector found in a frame
 .dp2/plan/<key>/<chunk>.json           what is to be done in some frames: tracked, gaps filled, chosen
+.dp2/done/<frame>.json                 the SHA-256 of a frame's result
 .dp2/claims/                           only while somebody works
+
+All but the claims are sealed (see `seals`): a file that was changed counts as missing, and is made again. A result
+that is not as dp2 wrote it is refused, for it may show an original.
 """
 
 from __future__ import annotations
@@ -15,13 +19,15 @@ import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from dp2.batch.seals import KEY_VARIABLE, BrokenSeal, Remembered, Seals, file_digest, own_seals
 from dp2.detections.records import from_records, to_records
 from dp2.errors import DetectionFileError, OutputError, UnreadableMedia, UsageError
 from dp2.media.frame_manifest import MANIFEST, FrameEntry, FrameManifest
-from dp2.sink.atomic import atomic_path, output_error
+from dp2.sink.atomic import atomic_path
 from dp2.source.frame_folder import is_whole_png
 from dp2.types import Choice, Detections, Region, Steady, regions
 
@@ -46,19 +52,28 @@ class Planned:
     choice: Choice | None
 
 
-@dataclass(frozen=True)
 class WorkFolder:
     """The folder of results of one folder of frames.
 
-    Attributes:
+    Args:
         folder: where results go.
         manifest: of the frames.
         debug: a second picture of each frame, with boxes, belongs to the result.
+
     """
 
-    folder: Path
-    manifest: FrameManifest
-    debug: bool = False
+    def __init__(self, folder: Path, manifest: FrameManifest, *, debug: bool = False) -> None:
+        self.folder = folder
+        self.manifest = manifest
+        self._debug = debug
+        self._seals: Seals
+        self._holding = Remembered[bool]()
+        self._done = Remembered[dict[str, Any]]()
+        self._digests = Remembered[str]()
+
+    @cached_property
+    def _own(self) -> Seals:
+        return own_seals()
 
     @property
     def claims(self) -> Path:
@@ -66,31 +81,35 @@ class WorkFolder:
         return self.folder / HIDDEN / "claims"
 
     def begin(self, settings: Mapping[str, str]) -> None:
-        """Make the folder, or make sure that it was begun in the same way.
+        """Make the folder, or make sure that it was begun in the same way, and holds only results of dp2.
 
         Raises:
-            UsageError: it was begun with other settings, for other frames, or holds frames that dp2 did not write.
-            OutputError: it cannot be written.
+            UsageError: it was begun with other settings, for other frames, with another key, or holds frames that are
+                not as dp2 wrote them.
+            OutputError: it cannot be written, or the key cannot.
         """
         mine = {"manifest": hashlib.sha256(self.manifest.dumps().encode()).hexdigest(), **settings}
-        path = self.folder / HIDDEN / "settings.json"
-        if not path.exists():
+        self._refuse_links()
+        path = self._settings
+        if not os.path.lexists(path):
             self._refuse_foreign(path)
             self._write_first(path, mine)
         try:
-            there = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise UsageError(f"{path}: cannot be read; delete {self.folder} to begin again.") from error
+            there = self._own.read(path, "settings")
+        except BrokenSeal as error:
+            raise UsageError(
+                f"{self.folder}: was not begun with your key: by another user, on another machine or with an earlier "
+                f"dp2, or somebody changed {path}. Delete the folder to begin again. Machines that share a folder need "
+                f"the same {KEY_VARIABLE} or DP2_HOME."
+            ) from error
         if there != mine:
             raise UsageError(
                 f"{self.folder}: was begun with other settings ({_difference(there, mine)}), and the results of both "
                 "would be mixed. Give the same, name another folder, or delete this one to begin again."
             )
-        if not (self.folder / MANIFEST).exists():
-            with suppress(OutputError), atomic_path(self.folder / MANIFEST, overwrite=False) as part:
-                part.write_text(self.manifest.dumps(), encoding="utf-8")
-            if not (self.folder / MANIFEST).exists():
-                raise OutputError(f"{self.folder}: {MANIFEST} cannot be written; is the disk full? Run again then.")
+        self._bind(mine)
+        self._write_manifest()
+        self._refuse_changed()
 
     def output(self, entry: FrameEntry) -> Path:
         """Where a frame goes."""
@@ -100,17 +119,30 @@ class WorkFolder:
         """Where the picture with boxes goes."""
         return self.folder / DEBUG / entry.name
 
+    def announce(self, entry: FrameEntry, result: bytes, debug: bytes | None) -> None:
+        """Say what a frame's result is; it must be said before it is written.
+
+        Args:
+            result, debug: the bytes of the files to come.
+        """
+        record = {"sha256": hashlib.sha256(result).hexdigest()}
+        if debug is not None:
+            record["debug"] = hashlib.sha256(debug).hexdigest()
+        self._seals.write(self._done_path(entry), self._name(self._done_path(entry)), record)
+
     def written(self, entry: FrameEntry) -> bool:
-        """Whether a frame's result is there."""
-        return is_whole_png(self.output(entry))
+        """Whether a frame's result is there, as dp2 wrote it."""
+        return self._is_as_announced(entry, self.output(entry), "sha256")
 
     def done(self, entry: FrameEntry) -> bool:
         """Whether nothing is left to do for a frame."""
-        return self.written(entry) and (not self.debug or is_whole_png(self.debug_output(entry)))
+        return self.written(entry) and (
+            not self._debug or self._is_as_announced(entry, self.debug_output(entry), "debug")
+        )
 
     def is_found(self, search: str, entry: FrameEntry) -> bool:
         """Whether a pass has searched a frame."""
-        return self._found(search, entry).exists()
+        return self._holds(self._found(search, entry))
 
     def write_found(self, search: str, entry: FrameEntry, found: Found) -> None:
         """Keep what a pass found in a frame."""
@@ -128,7 +160,7 @@ class WorkFolder:
 
     def plan_exists(self, key: str, chunk: str) -> bool:
         """Whether it is known what to do in the frames of a chunk."""
-        return self._plan(key, chunk).exists()
+        return self._holds(self._plan(key, chunk))
 
     def write_plan(self, key: str, chunk: str, frames: Sequence[Planned]) -> None:
         """Keep what is to be done in the frames of a chunk."""
@@ -156,7 +188,11 @@ class WorkFolder:
             for part in place.glob(".*.part.*"):
                 with suppress(OSError):
                     part.unlink()
-        for part in [*hidden.glob("found/*/.*.part.*"), *hidden.glob("plan/*/.*.part.*")]:
+        for part in [
+            *hidden.glob("found/*/.*.part.*"),
+            *hidden.glob("plan/*/.*.part.*"),
+            *hidden.glob("done/.*.part.*"),
+        ]:
             with suppress(OSError):
                 part.unlink()
         for plan in hidden.glob("plan/*"):
@@ -164,12 +200,33 @@ class WorkFolder:
                 shutil.rmtree(plan, ignore_errors=True)
 
     def shows_originals(self) -> bool:
-        """Whether people may be recognised: dp2 did not write the frames, or only to show what was found."""
+        """Whether people may be recognised: a frame is not as dp2 wrote it, or only shows what was found."""
         try:
-            settings = json.loads((self.folder / HIDDEN / "settings.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            settings = self._own.read(self._settings, "settings")
+        except (BrokenSeal, UsageError, OutputError):  # with no key that can be used, nothing can be vouched for
             return True
-        return not isinstance(settings, dict) or settings.get("--visualize-detection") == "True"
+        if not isinstance(settings, dict) or settings.get("--visualize-detection") == "True":
+            return True
+        self._bind(settings)
+        return not all(self.written(entry) for entry in self.manifest.frames)
+
+    @property
+    def _settings(self) -> Path:
+        return self.folder / HIDDEN / "settings.json"
+
+    def _bind(self, settings: Mapping[str, str]) -> None:
+        """What was made with other settings or for other frames does not count."""
+        self._seals = self._own.bound_to(json.dumps(settings, sort_keys=True))
+
+    def _refuse_links(self) -> None:
+        """Links could lead out of the folder, where files would be removed as leftovers."""
+        hidden = self.folder / HIDDEN
+        places = [hidden, self.folder / DEBUG, *(hidden / name for name in ("found", "plan", "done", "claims"))]
+        with suppress(OSError):
+            places += [*(hidden / "found").iterdir(), *(hidden / "plan").iterdir()]
+        for place in places:
+            if os.path.lexists(place) and (place.is_symlink() or not place.is_dir()):
+                raise UsageError(f"{place}: is not a folder of dp2's; delete {self.folder} to begin again.")
 
     def _refuse_foreign(self, settings: Path) -> None:
         strange = [entry.name for entry in self.manifest.frames if os.path.lexists(self.output(entry))]
@@ -179,34 +236,72 @@ class WorkFolder:
                 "name another folder."
             )
 
+    def _refuse_changed(self) -> None:
+        """What is cut off was killed while it was written, and is done again; a whole picture may be an original."""
+        strange = [e.name for e in self.manifest.frames if is_whole_png(self.output(e)) and not self.written(e)]
+        if strange:
+            raise UsageError(
+                f"{self.folder}: holds {strange[0]}{', …' if len(strange) > 1 else ''}, which is not as dp2 wrote it "
+                "and may show people. Delete it to have it done again, or move it elsewhere."
+            )
+
+    def _write_manifest(self) -> None:
+        path = self.folder / MANIFEST
+        wanted = self.manifest.dumps().encode()
+        if not os.path.lexists(path):
+            with suppress(OutputError), atomic_path(path, overwrite=False) as part:
+                part.write_bytes(wanted)
+        try:
+            if path.is_symlink() or path.stat().st_size != len(wanted) or path.read_bytes() != wanted:
+                raise UsageError(f"{path}: is not the manifest of these frames; delete it and run again.")
+        except OSError as error:
+            raise OutputError(
+                f"{self.folder}: {MANIFEST} cannot be written; is the disk full? Run again then."
+            ) from error
+
     def _found(self, search: str, entry: FrameEntry) -> Path:
         return self.folder / HIDDEN / "found" / search / f"{entry.name.removesuffix('.png')}.json"
 
     def _plan(self, key: str, chunk: str) -> Path:
         return self.folder / HIDDEN / "plan" / key / f"{chunk}.json"
 
-    def _write(self, path: Path, record: Any) -> None:
+    def _done_path(self, entry: FrameEntry) -> Path:
+        return self.folder / HIDDEN / "done" / f"{entry.name.removesuffix('.png')}.json"
+
+    def _name(self, path: Path) -> str:
+        """For what a file is sealed: its place."""
+        return path.relative_to(self.folder).as_posix()
+
+    def _holds(self, path: Path) -> bool:
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise output_error(error, path) from error
-        # Whoever comes second writes the same.
-        with atomic_path(path, overwrite=True) as part:
-            part.write_text(json.dumps(record), encoding="utf-8")
+            return self._holding.of(path, lambda path: self._seals.holds(path, self._name(path)))
+        except OSError:
+            return False
+
+    def _is_as_announced(self, entry: FrameEntry, result: Path, which: str) -> bool:
+        if not is_whole_png(result):
+            return False
+        try:
+            said = self._done.of(self._done_path(entry), lambda path: dict(self._seals.read(path, self._name(path))))
+            return said.get(which) == self._digests.of(result, file_digest)
+        except (BrokenSeal, OSError):
+            return False
+
+    def _write(self, path: Path, record: Any) -> None:
+        self._seals.write(path, self._name(path), record)  # whoever comes second writes the same
 
     def _write_first(self, path: Path, record: Any) -> None:
         """Of several processes that begin at once, one sets the settings for all."""
         try:
-            with atomic_path(path, overwrite=False) as part:
-                part.write_text(json.dumps(record), encoding="utf-8")
+            self._own.write(path, "settings", record, overwrite=False)
         except OutputError:
             if not path.exists():
                 raise
 
     def _read(self, path: Path) -> Any:
         try:
-            return json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError) as error:
+            return self._seals.read(path, self._name(path))
+        except BrokenSeal as error:
             raise _damaged(path) from error
 
     def _detections(self, record: Any, kinds: Sequence[str], path: Path) -> tuple[Detections, ...]:

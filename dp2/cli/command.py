@@ -1,7 +1,8 @@
-"""A click command whose help shows options in groups and whose errors are one line with an exit code."""
+"""Click commands whose help shows options in groups, whose errors are one line with an exit code."""
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,11 @@ from dp2.errors import Dp2Error
 
 _GROUP = "_dp2_group"
 _REST = "Other"
+INTERRUPTED = 130  # exit code after Ctrl-C: 128 + SIGINT, as shells count
+
+
+class Terminated(KeyboardInterrupt):
+    """The process is to end for another reason than Ctrl-C, e.g. because its terminal was closed."""
 
 
 class GroupedCommand(click.Command):
@@ -32,6 +38,29 @@ class GroupedCommand(click.Command):
             return super().invoke(ctx)
         except Dp2Error as error:
             raise _Shown(str(error), error.exit_code) from error
+        except Terminated:
+            raise
+        except KeyboardInterrupt as error:
+            click.echo("stopped; nothing half-written is left.", err=True)
+            raise click.exceptions.Exit(INTERRUPTED) from error
+
+
+class SuggestingGroup(click.Group):
+    """A group that names the nearest command where one is misspelt."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if self.get_command(ctx, name) is None and not name.startswith("-"):
+            ctx.fail(f"there is no command {name}.{suggestion(name, self.list_commands(ctx))}")
+        return super().resolve_command(ctx, args)
+
+
+def suggestion(name: str, known: list[str]) -> str:
+    """A sentence with the names that were perhaps meant, else with all."""
+    near = difflib.get_close_matches(name, known, n=2, cutoff=0.6)
+    return f" Did you mean {' or '.join(near)}?" if near else f" There are {', '.join(known)}."
 
 
 class _Shown(click.ClickException):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -23,7 +25,7 @@ def fetch_missing(tree: DictConfig, *, offline: bool, detector: bool) -> None:
         detector: False where detections are given, so that its checkpoints are not needed.
 
     Raises:
-        MissingWeights: something may not be fetched; nothing was.
+        MissingWeights: something may not be fetched, or nobody could be asked about what has no licence; nothing was.
         DownloadError, ChecksumMismatch: as of `Store.fetch`.
     """
     from dp2.weights.obtain import announcement, to_fetch
@@ -32,11 +34,26 @@ def fetch_missing(tree: DictConfig, *, offline: bool, detector: bool) -> None:
 
     settings = Settings.from_environment()
     store = Store(replace(settings, offline=settings.offline or offline))
-    absent = to_fetch(tree, store, detector=detector)
+    absent = to_fetch(tree, store, detector=detector, agreed=_agreed)
     if absent:
         click.echo("\n".join(announcement(absent)), err=True)
     for entry in absent:
         fetch_shown(store, entry, err=True)
+
+
+def _agreed(unlicensed: Sequence[Entry]) -> bool:
+    """Ask on a terminal; elsewhere nobody can answer."""
+    from dp2.weights.missing import size_text
+
+    if not _at_terminal():
+        return False
+    for entry in unlicensed:
+        click.echo(f"{entry.name}: {entry.network}; {size_text(entry.size)}; licence: {entry.licence}", err=True)
+    return click.confirm("Fetch although no licence is stated?", default=False, err=True)
+
+
+def _at_terminal() -> bool:
+    return sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def fetch_shown(store: Store, entry: Entry, *, err: bool = False) -> None:
@@ -51,13 +68,23 @@ def fetch_shown(store: Store, entry: Entry, *, err: bool = False) -> None:
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
+    from dp2.cli.pace import Pace
+
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    console = Console(stderr=err)
+    console, pace = Console(stderr=err), Pace(entry.name, "MB")
     with Progress(
         *columns, TimeRemainingColumn(), transient=True, console=console, disable=not console.is_terminal
     ) as bar:
         task = bar.add_task(entry.name, total=entry.size)
-        path = store.fetch(entry.name, lambda done, total: bar.update(task, completed=done, total=total))
+
+        def progress(done: int, total: int | None) -> None:
+            bar.update(task, completed=done, total=total)
+            pace.count = done // 1_000_000
+            size = None if total is None else total // 1_000_000
+            if not console.is_terminal and (line := pace.line(size)) is not None:
+                click.echo(line, err=err)
+
+        path = store.fetch(entry.name, progress)
     found = store.verify(entry.name)
     click.echo(
         f"{entry.name}: {path} ({found.trust.value.replace('NAME', entry.name)}; sha256 {found.sha256})", err=err

@@ -70,14 +70,22 @@ def parse_request(options: Mapping[str, Any]) -> Request:
     are overrides; all others are inputs.
 
     Raises:
-        UsageError: nothing to do.
+        UsageError: nothing to do, or an anonymizer stands where an input should.
     """
-    config, inputs, overrides = None, [], []
+    config: str | None = None
+    inputs: list[str] = []
+    overrides: list[str] = []
     for position, word in enumerate(options["arguments"]):
         if _is_override(word):
             overrides.append(word)
         elif position == 0 and (_is_config(word) or _can_only_be_config(word)):
             config = word
+        elif not Path(word).exists() and _is_config(word):
+            raise UsageError(
+                f"{word}: there is an anonymizer already, {config}; name one."
+                if config is not None
+                else f"{word}: put the anonymizer first: {' '.join([word, *inputs])}"
+            )
         else:
             inputs.append(word)
     inputs += options["inputs"]
@@ -92,6 +100,16 @@ def parse_request(options: Mapping[str, Any]) -> Request:
         ending = "_detections" if options["detections_only"] else "_not_anonymized"
     default = _CLASSIC_CONFIG if any(options[name] for name in _CLASSIC_OPTIONS) else DEFAULT_CONFIG
     return Request(config or default, tuple(inputs), tuple(overrides), options["output"], ending)
+
+
+def can_begin(word: str) -> bool:
+    """Whether a word can begin what `anonymize` takes: an input, an anonymizer or KEY=VALUE.
+
+    What looks like a file counts even if there is none, so that its absence is said.
+    """
+    path = Path(word)
+    looks_like_file = path.suffix != "" or len(path.parts) > 1
+    return path.exists() or looks_like_file or is_camera(word) or _is_override(word) or _is_config(word)
 
 
 def is_camera(text: str) -> bool:

@@ -15,7 +15,10 @@ from dp2.sink.atomic import atomic_path
 
 @dataclass
 class Record:
-    """What became of one input; `status` is done, failed or skipped, `misused` whether it failed by wrong usage."""
+    """What became of one input.
+
+    `status` is done, failed, skipped or stopped (by Ctrl-C); `misused` is whether it failed by wrong usage.
+    """
 
     source: str
     target: str | None = None
@@ -25,6 +28,7 @@ class Record:
     seconds: float = 0.0
     notes: tuple[str, ...] = ()
     summary: Summary = field(default_factory=Summary)
+    job: bool = False  # was among the inputs that could be tried
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able."""
@@ -53,11 +57,15 @@ class RunReport:
         return sum(record.status == status for record in self.records)
 
     def closing_line(self) -> str:
-        """E.g. "3 done, 1 failed in 4.2 s (130 frames): 31 faces found, 31 changed"."""
+        """E.g. "3 done, 1 failed in 4.2 s (130 frames): 31 faces found, 31 changed", or "failed: 1 of 1 in 0.2 s"."""
+        counts = {status: self.count(status) for status in ("done", "failed", "stopped", "skipped")}
+        time = f"in {self.seconds:.1f} s"
+        if not counts["done"]:  # no result, so no words about one
+            words = [f"{status}: {count} of {len(self.records)}" for status, count in counts.items() if count]
+            return f"{', '.join(words) or 'no input'} {time}"
         total = self.total()
-        counts = ", ".join(f"{self.count(s)} {s}" for s in ("done", "failed", "skipped") if self.count(s)) or "no input"
-        frames = f"{total.frames} {'frame' if total.frames == 1 else 'frames'}"
-        return f"{counts} in {self.seconds:.1f} s ({frames}): {total}"
+        words = [f"{count} {status}" for status, count in counts.items() if count]
+        return f"{', '.join(words)} {time} ({total.frames} {'frame' if total.frames == 1 else 'frames'}): {total}"
 
     def write(self, path: Path) -> None:
         """As JSON, replacing an earlier report.

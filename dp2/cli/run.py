@@ -8,23 +8,39 @@ import math
 import signal
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from dp2.cli.inputs import CAMERA, FRAMES, Collected, Job, collect, parse_request
+from dp2.cli.command import INTERRUPTED, Terminated
+from dp2.cli.inputs import ANIMATION, CAMERA, FRAMES, IMAGE, VIDEO, Collected, Job, Request, collect, parse_request
 from dp2.cli.report import Record, RunReport
-from dp2.errors import Dp2Error, UsageError
+from dp2.errors import Dp2Error, OutputError, UsageError
 
 if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
     from dp2.anonymizer import Anonymizer
     from dp2.batch.files import FileReport, Options
     from dp2.batch.frame_folder import FolderOptions
-    from dp2.cli.progress import Progress
+    from dp2.cli.progress import Bar, Progress
 
 
+# Options that change nothing without an input of these kinds.
+_MOVING = {VIDEO, ANIMATION, CAMERA}
+_NEEDED = (
+    ("keep_audio", "--keep-audio", {VIDEO}),
+    ("start", "--start-time", {VIDEO, ANIMATION}),
+    ("end", "--end-time", {VIDEO, ANIMATION}),
+    ("fps", "--fps", {VIDEO, ANIMATION}),
+    ("salvage", "--salvage", {VIDEO, ANIMATION}),
+    ("codec", "--codec", _MOVING),
+    ("crf", "--crf", _MOVING),
+    ("preset", "--preset", _MOVING),
+    ("ffmpeg_config", "--ffmpeg-config", _MOVING),
+)
 _FILES_ONLY = (
     ("start", "--start-time"),
     ("end", "--end-time"),
@@ -45,19 +61,17 @@ def run(options: Mapping[str, Any]) -> int:
         options: the values of `dp2.cli.commands.anonymize`'s parameters.
 
     Returns:
-        the exit code: 0 all done; 1 some input failed, the others are finished; 2 they failed by wrong usage alone.
+        the exit code: 0 all done; 1 some input failed, the others are finished; 2 they failed by wrong usage alone;
+        130 stopped by Ctrl-C.
 
     Raises:
         UsageError: what is asked for contradicts itself; nothing was done.
     """
-    from dp2.anonymizer import build_anonymizer
     from dp2.cli.config_tree import config_tree
-    from dp2.cli.fetching import fetch_missing
-    from dp2.cli.frame_job import folder_options
-    from dp2.cli.progress import Progress
     from dp2.sink.parts import sweep_parts
 
     prepare_process()
+    began = time.perf_counter()
     request = parse_request(options)
     tree = config_tree(request, options)
     inputs = collect(request)
@@ -65,14 +79,45 @@ def run(options: Mapping[str, Any]) -> int:
     for folder in {job.target.parent for job in inputs.jobs if job.target is not None}:
         sweep_parts(folder)
     report = RunReport(config=request.config, overrides=request.overrides)
+    stopped = False
+    try:
+        _work(options, request, tree, inputs, report)
+    except Terminated:
+        raise
+    except KeyboardInterrupt:
+        stopped = True
+        left = inputs.jobs[sum(record.job for record in report.records) :]
+        click.echo(_stopped(left), err=True)
+        report.records += [Record(job.name, None, status="stopped") for job in left]
+    report.seconds = time.perf_counter() - began
+    if options["report_json"] is not None:
+        report.write(options["report_json"])
+    click.echo(report.closing_line(), err=True)
+    failed = [record for record in report.records if record.status == "failed"]
+    if stopped:
+        return INTERRUPTED
+    return 0 if not failed else UsageError.exit_code if all(record.misused for record in failed) else 1
+
+
+def _work(options: Mapping[str, Any], request: Request, tree: DictConfig, inputs: Collected, report: RunReport) -> None:
+    """All inputs, one after the other; what becomes of each is added to the report."""
+    from dp2.anonymizer import build_anonymizer
+    from dp2.cli.fetching import fetch_missing
+    from dp2.cli.frame_job import folder_options
+    from dp2.cli.progress import Progress
+
     with contextlib.ExitStack() as stack:
         settings = _settings(options, stack)
         frames = folder_options(request, options) if inputs.jobs and inputs.jobs[0].kind == FRAMES else None
-        given = settings.detections is not None
-        fetch_missing(tree, offline=options["offline"], detector=not given)
-        anonymizer = build_anonymizer(tree, request.config, detections_given=given)
-        preview = options["preview"] or (inputs.jobs and inputs.jobs[0].target is None)
+        taken = {job: reason for job in inputs.jobs if (reason := _taken(job, options["overwrite"])) is not None}
+        ready = len(taken) < len(inputs.jobs)  # else there is no use in loading anything
+        if ready:
+            given = settings.detections is not None
+            fetch_missing(tree, offline=options["offline"], detector=not given)
+            anonymizer = build_anonymizer(tree, request.config, detections_given=given)
+        preview = ready and (options["preview"] or inputs.jobs[0].target is None)
         progress = stack.enter_context(Progress(len(inputs.jobs), preview=bool(preview)))
+        progress.say(*_remarks(options, inputs))
         for path in inputs.others:
             progress.say(f"{path}: neither a photo nor a video; not copied.")
             report.records.append(Record(str(path), status="skipped"))
@@ -82,13 +127,48 @@ def run(options: Mapping[str, Any]) -> int:
             progress.say(f"error: {path}: {reason}.")
             report.records.append(Record(str(path), status="failed", error=reason))
         for job in inputs.jobs:
-            report.records.append(_one(anonymizer, job, frames or settings, progress))
-    report.seconds = progress.seconds
-    if options["report_json"] is not None:
-        report.write(options["report_json"])
-    click.echo(report.closing_line(), err=True)
-    failed = [record for record in report.records if record.status == "failed"]
-    return 0 if not failed else UsageError.exit_code if all(record.misused for record in failed) else 1
+            if job in taken:
+                progress.say(f"error: {taken[job]}")
+                report.records.append(Record(job.name, str(job.target), "failed", taken[job], job=True))
+            else:
+                report.records.append(_one(anonymizer, job, frames or settings, progress))
+
+
+def _taken(job: Job, overwrite: bool) -> str | None:
+    """Why a job's output cannot be written, if that is known before any work is done."""
+    from dp2.sink.atomic import check_free
+
+    if job.target is None or job.kind == FRAMES:
+        return None
+    try:
+        check_free(job.target, overwrite=overwrite)
+    except OutputError as error:
+        return str(error)
+    return None
+
+
+def _remarks(options: Mapping[str, Any], inputs: Collected) -> list[str]:
+    """What the user may not have expected."""
+    lines = []
+    shown = [name for name in ("--visualize-detection",) if options["detections_only"]]
+    shown += ["--replacewith none"] * (options["replacewith"] == "none")
+    if shown:
+        lines.append(f"warning: {shown[0]}: nobody is anonymized; people can be recognised in the output.")
+    kinds = {job.kind for job in inputs.jobs}
+    unused = [name for key, name, needed in _NEEDED if options[key] not in (None, False) and not kinds & needed]
+    if unused and inputs.jobs:
+        lines.append(f"warning: {', '.join(unused)}: ignored, for no input is a video.")
+    return lines
+
+
+def _stopped(left: Sequence[Job]) -> str:
+    """What Ctrl-C left undone."""
+    if not left:
+        return "stopped."
+    if left[0].kind == FRAMES:
+        return f"stopped; the frames that are done stay in {left[0].target}, and the same command goes on there."
+    more = f" and {len(left) - 1} more" if len(left) > 1 else ""
+    return f"stopped; nothing was written for {left[0].name}{more}."
 
 
 def _check(options: Mapping[str, Any], inputs: Collected, config: str) -> None:
@@ -115,12 +195,23 @@ def _check(options: Mapping[str, Any], inputs: Collected, config: str) -> None:
         given = [shown for name, shown in _FILES_ONLY if options[name] not in (None, False)]
         if given:
             raise UsageError(f"{', '.join(given)}: for files only, not for a camera or stream.")
+    _check_window(options, inputs)
+
+
+def _check_window(options: Mapping[str, Any], inputs: Collected) -> None:
+    """A window that cannot be opened is known before any network is loaded."""
+    from dp2.sink.preview import check_display
+
+    if any(job.target is None for job in inputs.jobs):
+        check_display("name a file with -o, e.g. -o recording.mp4")
+    elif options["preview"]:
+        check_display()
 
 
 def _one(anonymizer: Anonymizer, job: Job, settings: Options | FolderOptions, progress: Progress) -> Record:
     """One input; what goes wrong with it is said and does not stop the others."""
     began = time.perf_counter()
-    record = Record(job.name, None if job.target is None else str(job.target))
+    record = Record(job.name, None if job.target is None else str(job.target), job=True)
     try:
         with progress.job(job) as shown:
             done = _anonymize(anonymizer, job, settings, shown, progress.say)
@@ -140,19 +231,20 @@ def _one(anonymizer: Anonymizer, job: Job, settings: Options | FolderOptions, pr
 
 
 def _anonymize(
-    anonymizer: Anonymizer, job: Job, settings: Options | FolderOptions, shown: Any, say: Callable[[str], None]
+    anonymizer: Anonymizer, job: Job, settings: Options | FolderOptions, shown: Bar, say: Callable[[str], None]
 ) -> FileReport:
     from dp2.batch import files
     from dp2.batch.frame_folder import FolderOptions, anonymize_frames
 
     if isinstance(settings, FolderOptions):
-        return anonymize_frames(anonymizer, Path(job.source), Path(str(job.target)), settings, shown, say)
+        return anonymize_frames(anonymizer, Path(job.source), Path(str(job.target)), settings, shown, say, shown.read)
     if job.kind == CAMERA:
         return files.anonymize_camera(anonymizer, str(job.source), job.target, settings, shown)
     if job.target is None:
         raise UsageError(f"{job.name}: no output is named.")
-    work = files.anonymize_image if job.kind == "image" else files.anonymize_video
-    return work(anonymizer, Path(job.source), job.target, settings, shown)
+    if job.kind == IMAGE:
+        return files.anonymize_image(anonymizer, Path(job.source), job.target, settings, shown)
+    return files.anonymize_video(anonymizer, Path(job.source), job.target, settings, shown, shown.read)
 
 
 def _settings(options: Mapping[str, Any], stack: contextlib.ExitStack) -> Options:
@@ -218,7 +310,7 @@ def _interrupt_on_termination() -> None:
 
 def _interrupt(*_: object) -> None:
     """Being terminated cleans up as Ctrl-C does: nothing half-written stays."""
-    raise KeyboardInterrupt
+    raise Terminated
 
 
 def _log_to_stderr() -> None:

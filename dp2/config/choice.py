@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dp2.errors import UsageError
@@ -66,7 +67,8 @@ def choose_in(tree: DictConfig, options: ChoiceOptions) -> None:
 
     Raises:
         ConfigError: there is no such matching.
-        UsageError: people are to be kept and others to be the only ones to change, or there are no faces to replace.
+        UsageError: people are to be kept and others to be the only ones to change, their pictures are missing, or
+            there are no faces to replace.
     """
     if options.keep and options.only:
         raise UsageError("--keep and --only exclude each other: everybody who is not kept is changed anyway.")
@@ -74,6 +76,9 @@ def choose_in(tree: DictConfig, options: ChoiceOptions) -> None:
         return  # building it says so
     if options.chooses:
         _set(tree, "chooser", _chooser(options))
+    for path in map(Path, (*options.keep, *options.only)):  # said before any network is fetched to look at them
+        if not path.exists():
+            raise UsageError(f"{path}: there is no such picture or folder of people.")
     if options.always:
         _set(tree, "synthesizers.zone", {"_target_": _REDACTION, "fill": {"_target_": _SOLID}, **_EXACTLY})
     if options.replace is not None:

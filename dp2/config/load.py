@@ -167,7 +167,7 @@ def set_key(config: DictConfig, key: str, value: Any) -> None:
     """Replace the value of an existing `a.b.c` in place.
 
     Raises:
-        ConfigError: there is no such key; the nearest one is named.
+        ConfigError: there is no such key (the nearest one is named), or the value is a text where a number is needed.
     """
     from omegaconf import OmegaConf
 
@@ -177,7 +177,22 @@ def set_key(config: DictConfig, key: str, value: Any) -> None:
     if key not in known:
         near = difflib.get_close_matches(key, known, n=1, cutoff=0.0)
         raise ConfigError(f"the config has no key {key}; the nearest is {near[0] if near else 'none'}.")
+    _check_number(config, key, value)
     OmegaConf.update(config, key, value, merge=False, force_add=True)
+
+
+def _check_number(config: DictConfig, key: str, value: Any) -> None:
+    """A whole number stays one: what else a key takes cannot be seen in the config."""
+    from omegaconf import OmegaConf
+
+    parent, _, name = key.rpartition(".")
+    node = OmegaConf.select(config, parent) if parent else config
+    if OmegaConf.is_interpolation(node, name):
+        return
+    old = OmegaConf.select(config, key)
+    number = isinstance(old, int) and not isinstance(old, bool)
+    if number and isinstance(value, str) and not value.startswith("${"):
+        raise ConfigError(f"{key} must be a number such as {old}, not {value!r}.")
 
 
 def _parameters(config: DictConfig, key: str) -> list[str]:

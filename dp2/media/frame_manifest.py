@@ -8,20 +8,38 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from dp2.errors import UnreadableMedia
 from dp2.media.video_info import Colour, Fields, VideoInfo
 
+T = TypeVar("T")
 MANIFEST = "frames.json"
 SCHEMA = "dp2.frames/1"
 # A manifest is untrusted: its names must not lead out of the folder, nor to hidden files.
 _NAME = re.compile(r"\w[\w.-]*\.png", re.ASCII)
+_PIXEL_FORMAT = re.compile(r"[a-z0-9_]{0,40}", re.ASCII)
 _LARGEST = 65_535  # pixels a side
+_LARGEST_FILE = 256 << 20  # bytes; some two million frames
+_LARGEST_PART = 2**31 - 1
+_LONGEST_NAME = 200  # characters; with what dp2 adds it stays within what file systems allow
+_LONGEST = 10**8  # seconds
+_FASTEST = Fraction(1_000_000)  # frames per second
+_MOST_TICKS = 2**60  # of the time base; timestamps have 64 bits
+_COLOUR = ("matrix", "range", "primaries", "transfer")
+_KINDS: Mapping[type, str] = {
+    str: "text",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    list: "a list",
+    dict: "an object",
+}
 _NUMBER = re.compile(r"-?\d{1,20}(/\d{1,20}|\.\d{1,20})?", re.ASCII)  # no exponent: 1e999999999 takes hours
 
 
@@ -94,83 +112,158 @@ def read_manifest(folder: Path) -> FrameManifest:
     """
     path = folder / MANIFEST
     try:
+        if path.stat().st_size > _LARGEST_FILE:
+            raise UnreadableMedia(f"{path}: is too large for a manifest of frames; split the video again.")
         record = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UnreadableMedia(
             f"{folder}: has no {MANIFEST} that can be read; make the folder with `dp2 frames split`."
         ) from error
-    except (ValueError, RecursionError) as error:
-        raise UnreadableMedia(f"{path}: is damaged ({error}); split the video again.") from error
+    except RecursionError as error:
+        raise UnreadableMedia(f"{path}: is nested too deeply; split the video again.") from error
+    except UnicodeDecodeError as error:
+        raise UnreadableMedia(f"{path}: is not UTF-8 text; split the video again.") from error
+    except ValueError as error:
+        raise UnreadableMedia(f"{path}: is not valid JSON ({error}); split the video again.") from error
     try:
         return _manifest(folder, record)
-    except (KeyError, TypeError, ValueError, ZeroDivisionError, AttributeError, OverflowError) as error:
-        raise UnreadableMedia(f"{path}: is not a manifest of frames ({error}); split the video again.") from error
+    except _Malformed as error:
+        raise UnreadableMedia(f"{path}: {error}; split the video again.") from error
 
 
-def _manifest(folder: Path, record: Mapping[str, Any]) -> FrameManifest:
-    if record["schema"] != SCHEMA:
-        raise ValueError(f"schema {record['schema']!r} is not {SCHEMA}")
-    frames = tuple(_entry(entry) for entry in record["frames"])
-    _check(frames)
+class _Malformed(Exception):
+    """What is wrong with a manifest."""
+
+
+def _manifest(folder: Path, record: Any) -> FrameManifest:
+    if not isinstance(record, dict):
+        raise _Malformed(f"must hold one JSON object, not {_kind(record)}")
+    if record.get("schema") != SCHEMA:
+        raise _Malformed(f"schema must be {SCHEMA!r}, not {_shown(record.get('schema'))}")
+    listed = _get(record, "frames", list)
+    if not listed:
+        raise _Malformed("it names no frame")
+    time_base = _ratio(record, "time_base")
+    frames = tuple(_entry(entry, f"frame {number}: ") for number, entry in enumerate(listed, 1))
+    _check(frames, time_base)
     last = frames[-1]
     end = None if last.duration is None else last.time + last.duration
-    rate = record["average_rate"]
+    colour = _get(record, "colour", dict)
     info = VideoInfo(
         path=folder,
-        width=_side(record["width"]),
-        height=_side(record["height"]),
-        average_rate=None if rate is None else _positive(rate),
-        time_base=_positive(record["time_base"]),
+        width=_integer(record, "width", 1, _LARGEST),
+        height=_integer(record, "height", 1, _LARGEST),
+        average_rate=_rate(record),
+        time_base=time_base,
         frames=len(frames),
         duration=end,
         end=end,
-        pixel_aspect=_positive(record["pixel_aspect"]),
-        colour=Colour(**{name: int(record["colour"][name]) for name in ("matrix", "range", "primaries", "transfer")}),
-        coded_height=int(record["coded_height"]),
-        pixel_format=str(record["pixel_format"]),
-        fields=Fields(record.get("fields", Fields.NONE.value)),
+        pixel_aspect=_ratio(record, "pixel_aspect"),
+        colour=Colour(**{name: _integer(colour, name, 0, 255, "colour: ") for name in _COLOUR}),
+        coded_height=_integer(record, "coded_height", 0, _LARGEST),
+        pixel_format=_pixel_format(record),
+        fields=_fields(record),
     )
     return FrameManifest(info, frames)
 
 
-def _entry(entry: Mapping[str, Any]) -> FrameEntry:
-    if not isinstance(entry["name"], str) or not _NAME.fullmatch(entry["name"]):
-        raise ValueError(f"{entry['name']!r:.80} is no name of a frame")
-    duration = entry["duration"]
-    return FrameEntry(entry["name"], _number(entry["time"]), None if duration is None else _positive(duration))
+def _entry(entry: Any, where: str) -> FrameEntry:
+    if not isinstance(entry, dict):
+        raise _Malformed(f"{where}must be a JSON object, not {_kind(entry)}")
+    name = _get(entry, "name", str, where)
+    if not _NAME.fullmatch(name) or len(name) > _LONGEST_NAME:
+        raise _Malformed(f"{where}{_shown(name)} is not the name of a PNG file in this folder")
+    duration = None if _given(entry, "duration", where) is None else _number(entry, "duration", where)
+    if duration is not None and duration <= 0:
+        raise _Malformed(f"{where}duration must be above 0, not {duration}")
+    return FrameEntry(name, _number(entry, "time", where), duration)
 
 
-def _check(frames: tuple[FrameEntry, ...]) -> None:
-    if not frames:
-        raise ValueError("it names no frame")
+def _check(frames: tuple[FrameEntry, ...], time_base: Fraction) -> None:
     for entry, following in pairwise(frames):
         if following.time <= entry.time:
-            raise ValueError(f"{following.name} is not later than {entry.name}")
+            raise _Malformed(f"{following.name} is not later than {entry.name}")
+    for entry in frames:
+        if max(abs(entry.time), entry.duration or Fraction(0)) > min(Fraction(_LONGEST), _MOST_TICKS * time_base):
+            raise _Malformed(f"{entry.name}: its time or duration is too large")
     if len(set(_folded(frames))) != len(frames):
-        raise ValueError("a name stands in it twice")
+        raise _Malformed("a name stands in it twice")
 
 
 def _folded(frames: Iterable[FrameEntry]) -> tuple[str, ...]:
     return tuple(entry.name.lower() for entry in frames)  # some file systems do not tell cases apart
 
 
-def _side(value: Any) -> int:
-    if not isinstance(value, int) or not 0 < value <= _LARGEST:
-        raise ValueError(f"{value!r} is no side of a frame")
+def _given(record: Mapping[str, Any], key: str, where: str = "") -> Any:
+    if key not in record:
+        raise _Malformed(f"{where}{key} is missing")
+    return record[key]
+
+
+def _get(record: Mapping[str, Any], key: str, kind: type[T], where: str = "") -> T:
+    value = _given(record, key, where)
+    if not isinstance(value, kind):
+        raise _Malformed(f"{where}{key} must be {_KINDS[kind]}, not {_kind(value)}")
     return value
 
 
-def _number(value: Any) -> Fraction:
-    if not isinstance(value, str) or not _NUMBER.fullmatch(value):
-        raise ValueError(f"{value!r:.80} is no number as text, e.g. 1001/30000")
-    return Fraction(value)
+def _integer(record: Mapping[str, Any], key: str, least: int, most: int, where: str = "") -> int:
+    value = _get(record, key, int, where)
+    if isinstance(value, bool) or not least <= value <= most:
+        raise _Malformed(f"{where}{key} must be a whole number from {least} to {most}, not {_shown(value)}")
+    return value
 
 
-def _positive(value: Any) -> Fraction:
-    number = _number(value)
-    if number <= 0:
-        raise ValueError(f"{value} must be above 0")
+def _number(record: Mapping[str, Any], key: str, where: str = "") -> Fraction:
+    value = _given(record, key, where)
+    if isinstance(value, str) and _NUMBER.fullmatch(value):
+        with suppress(ZeroDivisionError):
+            return Fraction(value)
+    raise _Malformed(f'{where}{key} must be a number written as text, such as "1001/30000", not {_shown(value)}')
+
+
+def _ratio(record: Mapping[str, Any], key: str) -> Fraction:
+    """A ratio as containers store it: two numbers of 31 bits."""
+    number = _number(record, key)
+    if number <= 0 or max(number.numerator, number.denominator) > _LARGEST_PART:
+        raise _Malformed(f"{key} must be a ratio above 0 of numbers up to {_LARGEST_PART}, not {_shown(record[key])}")
     return number
+
+
+def _fields(record: Mapping[str, Any]) -> Fields:
+    """Manifests of progressive videos, and older ones, do not say."""
+    value = record.get("fields", Fields.NONE.value)
+    known = {fields.value: fields for fields in Fields}
+    if not isinstance(value, str) or value not in known:
+        raise _Malformed(f"fields must be one of {', '.join(known)}, not {_shown(value)}")
+    return known[value]
+
+
+def _rate(record: Mapping[str, Any]) -> Fraction | None:
+    if _given(record, "average_rate") is None:
+        return None
+    rate = _ratio(record, "average_rate")
+    if not 1 / _FASTEST <= rate <= _FASTEST:
+        raise _Malformed(f"average_rate must lie between 1/{_FASTEST} and {_FASTEST}, not {rate}")
+    return rate
+
+
+def _pixel_format(record: Mapping[str, Any]) -> str:
+    name = _get(record, "pixel_format", str)
+    if not _PIXEL_FORMAT.fullmatch(name):
+        raise _Malformed(f"pixel_format must be a name as FFmpeg gives it, not {_shown(name)}")
+    return name
+
+
+def _kind(value: Any) -> str:
+    return _KINDS.get(type(value), "null")
+
+
+def _shown(value: Any) -> str:
+    """A value for a message: short, on one line, and without building the text of a huge one."""
+    if isinstance(value, int) and abs(value) > 10**30:
+        return "a huge number"
+    return f"{value!r:.60}" if isinstance(value, (str, int, float, type(None))) else _kind(value)
 
 
 def _text(value: Fraction | None) -> str | None:

@@ -115,14 +115,14 @@ def _is_mark(part: Path) -> bool:
     return part.name.startswith(f".{stem}.") and part.name.endswith(f".part.{suffix}")
 
 
-def write_frame(path: Path, image: Image) -> None:
-    """One (H, W, 3) uint8 RGB frame as a PNG without metadata, in place of an earlier one.
+def write_frame(path: Path, png: bytes) -> None:
+    """One frame as `encode_png` made it, in place of an earlier one.
 
     Raises:
         OutputError: it cannot be written; nothing new is left.
     """
     with atomic_path(path, overwrite=True) as part:
-        part.write_bytes(encode_png(image))
+        part.write_bytes(png)
 
 
 def encode_png(image: Image) -> bytes:

@@ -13,6 +13,17 @@ from dp2.types import Image
 _QUIT = {ord("q"), 27}  # q and Escape, as in deface
 
 
+def check_display(remedy: str = "run without --preview") -> None:
+    """Raise `DisplayError` where no window can be shown.
+
+    Args:
+        remedy: what to do without one, for the message.
+    """
+    # OpenCV's Qt ends the whole process where it finds no display, so look before it does.
+    if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        raise DisplayError(f"there is no display for a preview window; {remedy}, or set DISPLAY.")
+
+
 class Preview:
     """A window; use it in a `with` block.
 
@@ -21,9 +32,7 @@ class Preview:
     """
 
     def __init__(self, title: str) -> None:
-        # OpenCV's Qt ends the whole process where it finds no display, so look before it does.
-        if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-            raise DisplayError("there is no display for a preview window; run without --preview, or set DISPLAY.")
+        check_display()
         self._title = title
         try:
             cv2.namedWindow(title, cv2.WINDOW_NORMAL)

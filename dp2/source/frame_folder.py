@@ -62,6 +62,10 @@ def read_frame(path: Path, info: VideoInfo) -> tuple[Image, str]:
         UnreadableMedia: it is missing, damaged, no PNG, or of another size.
     """
     try:
+        if path.exists() and not path.is_file():  # a pipe would be waited on for ever
+            raise UnreadableMedia(f"{path}: is not a regular file.")
+        if path.is_symlink() and not path.resolve().is_relative_to(path.parent.resolve()):
+            raise UnreadableMedia(f"{path}: is a link that leads out of the folder.")
         data = path.read_bytes()
     except OSError as error:
         raise UnreadableMedia(f"{path}: cannot be read ({error.strerror}).") from error
@@ -79,6 +83,8 @@ def read_frame(path: Path, info: VideoInfo) -> tuple[Image, str]:
 def is_whole_png(path: Path) -> bool:
     """Whether a file is there and ends as a PNG does; its pixels are not looked at."""
     try:
+        if not path.is_file():  # a pipe would be waited on for ever
+            return False
         with path.open("rb") as file:
             file.seek(-len(_END), 2)
             return file.read() == _END

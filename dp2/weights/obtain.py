@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dp2.errors import MissingWeights
 from dp2.weights import registry
 from dp2.weights.missing import size_text
-from dp2.weights.needs import weights_in
+from dp2.weights.needs import ready_anonymizers, weights_in
 from dp2.weights.registry import Entry
 
 if TYPE_CHECKING:
@@ -21,20 +21,32 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
-def to_fetch(tree: DictConfig, store: Store, *, detector: bool = True) -> tuple[Entry, ...]:
+def never(_: Sequence[Entry]) -> bool:
+    """For callers that ask nobody: what has no licence is not fetched."""
+    return False
+
+
+def to_fetch(
+    tree: DictConfig,
+    store: Store,
+    *,
+    detector: bool = True,
+    agreed: Callable[[Sequence[Entry]], bool] = never,
+) -> tuple[Entry, ...]:
     """What a config needs and this machine lacks, if all of it may be fetched: named, and with a known checksum.
 
     Args:
         tree: what `dp2.config.load_config` gave.
         store: where files are looked for.
         detector: False where detections are given.
+        agreed: asked about files of which no licence is stated, whether they are to be fetched nevertheless.
 
     Returns:
         the entries to fetch, each once; files of one's own and unknown names are left to whoever opens them.
 
     Raises:
-        MissingWeights: something is absent and offline, without a checksum, or part of a package that is not
-            installed; in one line, with the command that helps. Nothing was fetched.
+        MissingWeights: something is absent and offline, without a checksum, without a licence and not agreed to, or
+            part of a package that is not installed; in one line, with the command that helps. Nothing was fetched.
         ConfigError: a config cannot be loaded.
     """
     known = registry.entries()
@@ -51,13 +63,19 @@ def to_fetch(tree: DictConfig, store: Store, *, detector: bool = True) -> tuple[
     command = f"dp2 weights fetch {' '.join(entry.name for entry in absent)}"
     if store.settings.offline:
         raise MissingWeights(
-            f"{_listed(absent)}: not on this machine, and the network must not be used. Without --offline and "
-            f"DP2_OFFLINE: {command}"
+            f"{_listed(absent)}: not on this machine, and the network must not be used. {_ready(store)} Without "
+            f"--offline and DP2_OFFLINE: {command}"
         )
     unchecked = [entry for entry in absent if not entry.checksums and store.pins.get(entry.file) is None]
     if unchecked:
         raise MissingWeights(
             f"{_listed(unchecked)}: not on this machine, and no checksum is published, so that it is fetched only "
+            f"when you ask for it by name: {command}"
+        )
+    unlicensed = [entry for entry in absent if not entry.licensed]
+    if unlicensed and not agreed(unlicensed):
+        raise MissingWeights(
+            f"{_listed(unlicensed)}: not on this machine, and its licence is not stated, so that it is fetched only "
             f"when you ask for it by name: {command}"
         )
     return absent
@@ -85,6 +103,12 @@ def fetch_needed(tree: DictConfig, store: Store) -> None:
         _log.warning("%s", "\n".join(announcement(absent)))
     for entry in absent:
         store.fetch(entry.name)
+
+
+def _ready(store: Store) -> str:
+    """A sentence with the anonymizers that work with what is here."""
+    names = [name for name in ready_anonymizers(store.locate) if "/" not in name]
+    return f"What works here: {', '.join(names)}." if names else "No anonymizer works with what is on this machine."
 
 
 def _listed(absent: Iterable[Entry]) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 from dp2.errors import UsageError
 
 _FULL = {"md5": 32, "sha256": 64}
+_PERMISSIVE = ("Apache-2.0", "MIT", "BSD-2-Clause", "BSD-3-Clause")
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,17 @@ class Entry:
         """Algorithm → digest or its prefix; empty where none is published."""
         known = {"md5": self.md5, "sha256": self.sha256}
         return {algorithm: digest for algorithm, digest in known.items() if digest is not None}
+
+    @property
+    def licensed(self) -> bool:
+        """Whether its publisher states a licence."""
+        return not self.licence.startswith("none stated")
+
+    @property
+    def permissive(self) -> bool:
+        """Whether the licence allows any use, commercial use included, and asks for no more than a notice."""
+        first = self.licence.partition(";")[0].partition(" (")[0].strip()
+        return first in _PERMISSIVE and "terms of its own" not in self.licence
 
     @property
     def fully_checked(self) -> bool:

@@ -33,6 +33,13 @@ anonymizer = L(Anonymizer)(
 """
 
 
+@pytest.fixture(autouse=True)
+def _own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The key that seals folders of frames is made anew for each test."""
+    monkeypatch.setenv("DP2_HOME", str(tmp_path_factory.mktemp("home")))
+    monkeypatch.delenv("DP2_FRAMES_KEY", raising=False)
+
+
 @pytest.fixture(scope="session")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """40 frames of 64x48, a white square walking to the right."""

@@ -254,6 +254,29 @@ def test_crops_of_a_file_stay_together(tmp_path: Path) -> None:
     assert {file.name for file in fewer if file.is_validation(0.2, 0)} == {file.name for file in fewer} & apart
 
 
+@pytest.mark.parametrize("share", [0.0001, 0.3, 0.9999])
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_neither_split_is_left_empty(
+    share: float, seed: int, dataset: Callable[..., Result], tmp_path: Path, astronaut: np.ndarray, hopper: np.ndarray
+) -> None:
+    (tmp_path / "few").mkdir()
+    Image.fromarray(astronaut[:300]).save(tmp_path / "few" / "a.png")
+    Image.fromarray(hopper).save(tmp_path / "few" / "b.png")
+    result = dataset("build", "few", "-o", "set", "--val", share, "--seed", seed)
+    assert result.exit_code == 0, result.output
+    assert "1 crops to train, 1 to validate" in result.output
+    assert len(CropShards(tmp_path / "set")) == len(CropShards(tmp_path / "set", split="val")) == 1
+
+
+def test_crops_of_one_file_cannot_be_split_and_that_is_said(
+    dataset: Callable[..., Result], tmp_path: Path, astronaut: np.ndarray
+) -> None:
+    Image.fromarray(astronaut).save(tmp_path / "a.png")
+    result = dataset("build", "a.png", "-o", "set", "--val", "0.0001")
+    assert result.exit_code == 0, result.output
+    assert "all crops come from one file" in result.output
+
+
 def test_limit_names_and_video(
     dataset: Callable[..., Result], tmp_path: Path, astronaut: np.ndarray, hopper: np.ndarray
 ) -> None:

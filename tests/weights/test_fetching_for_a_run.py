@@ -191,3 +191,54 @@ def test_given_detections_need_no_detector(run: Callable[..., Result], tmp_path:
     assert (before != after).any(axis=2)[25:175, 25:85].mean() > 0.95
     Path("photo_anonymized.png").unlink()
     assert "torchvision/mask_rcnn_v2" in refused(run("--offline"), tmp_path)
+
+
+def test_what_has_no_licence_is_not_fetched_unasked(
+    run: Callable[..., Result], server: Any, checkpoint: bytes, publish: Callable[..., None], tmp_path: Path
+) -> None:
+    server.answers["/net"] = server.serve(checkpoint)
+    publish(
+        urls=(server.url("/net"),),
+        md5=hashlib.md5(checkpoint).hexdigest(),
+        sha256=None,
+        licence="none stated: for tests",
+    )
+    line = refused(run(), tmp_path)
+    assert "licence is not stated" in line
+    assert line.endswith("dp2 weights fetch fdf/stylegan")
+    with pytest.raises(MissingWeights, match="licence is not stated"):
+        load_anonymizer(tmp_path / "tiny.py", download=True)
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("answer", ["y", "n", ""])
+def test_on_a_terminal_it_is_asked_for(
+    answer: str, run: Callable[..., Result], server: Any, checkpoint: bytes, publish: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    from dp2.cli import fetching
+
+    server.answers["/net"] = server.serve(checkpoint)
+    publish(
+        urls=(server.url("/net"),),
+        md5=hashlib.md5(checkpoint).hexdigest(),
+        sha256=None,
+        licence="none stated: for tests",
+    )
+    monkeypatch.setattr(fetching, "_at_terminal", lambda: True)
+    result = CliRunner().invoke(anonymize, ["tiny.py", "photo.png"], input=f"{answer}\n")
+    assert "licence: none stated: for tests" in result.output
+    assert "Fetch although no licence is stated? [y/N]" in result.output
+    assert (result.exit_code == 0) == (answer == "y"), result.output
+    assert len(server.requests) == (1 if answer == "y" else 0)
+
+
+def test_a_missing_keep_list_is_named_before_any_network_is_asked_for(
+    run: Callable[..., Result], server: Any, checkpoint: bytes, publish: Callable[..., None]
+) -> None:
+    server.answers["/net"] = server.serve(checkpoint)
+    publish(urls=(server.url("/net"),), md5=hashlib.md5(checkpoint).hexdigest(), sha256=None)
+    result = run("--keep", "nobody")
+    assert result.exit_code == 2
+    assert "nobody: there is no such picture or folder of people" in result.output
+    assert server.requests == []

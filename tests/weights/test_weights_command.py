@@ -77,6 +77,42 @@ def test_fetch_for_a_config_shows_licences_then_fetches_all(run, config, server,
     assert len(server.requests) == 2
 
 
+def test_all_permissive_fetches_what_may_be_used_for_anything(run, server, content, monkeypatch):
+    licences = {
+        "net/a": "Apache-2.0",
+        "net/b": "MIT",
+        "net/gone": "BSD-3-Clause (torchvision); trained on COCO",
+        "net/data": "MIT (code); the training data has terms of its own",
+        "net/nc": "CC BY-NC 2.0, non-commercial use only",
+        "net/none": "none stated",
+    }
+    known = {
+        name: registry.Entry(name=name, file=f"{name[4:]}.bin", network="a network", licence=licence)
+        for name, licence in licences.items()
+    }
+    monkeypatch.setattr(registry, "entries", lambda: known)
+    for file in ("a.bin", "b.bin", "data.bin", "nc.bin", "none.bin"):
+        server.answers[f"/{file}"] = server.serve(content)
+    assert "--all-permissive" in run("fetch", code=2)
+    refused = run("fetch", "--all-permissive", code=2)
+    assert "net/a: a network" in refused
+    assert "net/nc" not in refused
+    assert "--yes" in refused
+    output = run("fetch", "--all-permissive", "--yes", code=1)
+    assert "net/gone: FAILED" in output
+    assert "1 of 3 checkpoints could not be fetched." in output
+    assert {path for path, _ in server.requests} == {"/a.bin", "/b.bin", "/gone.bin"}
+    for name in ("net/a", "net/b"):
+        assert Path(run("path", name).strip()).read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    "name", ["mobilefacenet", "keypoint_mask_rcnn/R50", "facenet/vggface2", "cse/R50", "mask_rcnn/X101"]
+)
+def test_what_has_terms_is_not_permissive(name):
+    assert not registry.find(name).permissive
+
+
 def test_verify_pins_and_then_guards(run, server, content):
     server.answers["/20180402-114759-vggface2.pt"] = server.serve(content)
     run("fetch", "facenet/vggface2", "-y")

@@ -121,6 +121,9 @@ def anonymize(**options: Any) -> None:
     INPUT is a file, a folder, a stream URL or `cam`. KEY=VALUE changes the config,
     e.g. detector.score_threshold=0.5.
 
+    Exit codes: 0 all inputs are done; 1 some failed, the others are done; 2 wrong usage; 130 stopped by Ctrl-C,
+    nothing is left half-written.
+
     \b
     anonymize.py photo.jpg
     anonymize.py face_mosaic clip.mp4 -o safe.mp4 --keep-audio

@@ -7,13 +7,13 @@ from typing import Any
 
 import click
 
-from dp2.cli.command import GroupedCommand, option
+from dp2.cli.command import GroupedCommand, SuggestingGroup, option
 
 _OUTPUT, _WHAT, _FILTERS, _STORED = "Output", "What to cut out", "What to drop", "What to store"
 _FORMATS = ("fdf128", "fdf256", "fdh", "coco_cse")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=SuggestingGroup, context_settings={"help_option_names": ["-h", "--help"]})
 def dataset() -> None:
     """Build training sets from photos and videos, look at samples, make up tiny sets to try things with."""
 
@@ -82,6 +82,7 @@ def build_(inputs: tuple[Path, ...], output_path: Path, overwrite: bool, **value
     from rich.console import Console
     from rich.progress import Progress
 
+    from dp2.cli.pace import Pace
     from dp2.data.builder.run import build_dataset
     from dp2.data.builder.settings import BuildSettings
 
@@ -89,12 +90,15 @@ def build_(inputs: tuple[Path, ...], output_path: Path, overwrite: bool, **value
     values["detector_config"] = values["detector_config"] or ("body_light" if body else "face_blur")
     if values["context"] is None:
         values["context"] = 1.3 if body else 2.0
-    console = Console(stderr=True)
+    console, pace = Console(stderr=True), Pace("building", "files")
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bars:
         task = bars.add_task("files", total=None)
 
         def progress(done: int, total: int, kept: int) -> None:
             bars.update(task, completed=done, total=total, description=f"files, {kept} crops")
+            pace.count = done
+            if not console.is_terminal and (line := pace.line(total, f"{kept} crops")) is not None:
+                click.echo(line, err=True)
 
         built = build_dataset(inputs, output_path, BuildSettings(**values), overwrite=overwrite, progress=progress)
     samples = built.summary["samples"]
@@ -103,4 +107,8 @@ def build_(inputs: tuple[Path, ...], output_path: Path, overwrite: bool, **value
     if built.summary["unreadable"]:
         click.echo(f"{len(built.summary['unreadable'])} files could not be read; see report.md.", err=True)
     if values["validation"] > 0 and not samples["val"]:
-        click.echo("no file fell into the validation split; use a larger --val.", err=True)
+        click.echo(
+            "warning: all crops come from one file, and those of a file stay together, so that none is left to "
+            "validate; add another photo or video.",
+            err=True,
+        )

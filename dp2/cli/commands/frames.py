@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from dp2.cli.command import GroupedCommand
+from dp2.cli.command import GroupedCommand, SuggestingGroup
 
 if TYPE_CHECKING:
     from dp2.media.frame_manifest import FrameManifest
@@ -22,7 +22,7 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 _RATE = click.FloatRange(min=0, min_open=True)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=SuggestingGroup, context_settings={"help_option_names": ["-h", "--help"]})
 def frames() -> None:
     """A video as a folder of frames, and back.
 
@@ -152,9 +152,16 @@ def _with_sound(info: VideoInfo, audio_from: Path | None) -> VideoInfo:
 
 
 def _shown(items: Iterable[T], total: int | None, what: str) -> Iterator[T]:
-    """With a bar where stderr is a terminal."""
+    """With a bar where stderr is a terminal, else with a line now and then."""
     from rich.console import Console
     from rich.progress import track
 
-    console = Console(stderr=True)
-    yield from track(items, what, total=total, console=console, transient=True, disable=not console.is_terminal)
+    from dp2.cli.pace import Pace
+
+    console, pace = Console(stderr=True), Pace(what)
+    bars = track(items, what, total=total, console=console, transient=True, disable=not console.is_terminal)
+    for item in bars:
+        yield item
+        pace.count += 1
+        if not console.is_terminal and (line := pace.line(total)) is not None:
+            click.echo(line, err=True)

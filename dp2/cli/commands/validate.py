@@ -56,6 +56,7 @@ def validate(
     from rich.console import Console
     from rich.progress import Progress
 
+    from dp2.cli.pace import Pace
     from dp2.metrics.cache import Cache
     from dp2.metrics.evaluate import Settings, evaluate
     from dp2.metrics.setup import chosen_metrics, subject
@@ -68,16 +69,23 @@ def validate(
     measured = subject(config, checkpoint=checkpoint, device=device, seed=seed, truncation=truncation)
     cache = Cache(None) if no_cache else Cache()
     settings = Settings(batch_size=batch_size, limit=limit, seed=seed, workers=workers, cache=cache)
-    console = Console(stderr=True)
+    console, pace = Console(stderr=True), Pace("measuring", "samples")
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("samples", total=None)
+
+        def progress(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+            pace.count = done
+            if not console.is_terminal and (line := pace.line(total)) is not None:
+                click.echo(line, err=True)
+
         results = evaluate(
             measured.dataset,
             measured.painter,
             metrics,
             settings,
             described=measured.described,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
+            progress=progress,
         )
     _table(results)
     if output_path is not None:

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dp2.cli.command import GroupedCommand, option
+from dp2.cli.command import GroupedCommand, SuggestingGroup, option
 
 if TYPE_CHECKING:
     from dp2.weights.registry import Entry
     from dp2.weights.store import Store
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=SuggestingGroup, context_settings={"help_option_names": ["-h", "--help"]})
 def weights() -> None:
     """List, fetch, verify and import checkpoints.
 
@@ -50,21 +50,33 @@ def list_(as_json: bool) -> None:
 
 
 @weights.command(cls=GroupedCommand)
-@click.argument("names", nargs=-1, required=True)
+@click.argument("names", nargs=-1)
+@option(
+    "Fetching",
+    "--all-permissive",
+    is_flag=True,
+    help="All that may be used for anything: under Apache-2.0, MIT or BSD licences.",
+)
 @option("Fetching", "-y", "--yes", is_flag=True, help="Accept the licences that are shown.")
 @option("Fetching", "--timeout", type=click.FloatRange(min=0, min_open=True), help="Seconds without a byte.")
-def fetch(names: tuple[str, ...], yes: bool, timeout: float | None) -> None:
+def fetch(names: tuple[str, ...], all_permissive: bool, yes: bool, timeout: float | None) -> None:
     """Fetch checkpoints, by their own NAMES or by those of the anonymizers and configs that need them."""
     from dataclasses import replace
 
     from dp2.cli.fetching import fetch_shown
+    from dp2.errors import UsageError, WeightsError
     from dp2.weights.obtain import announcement
+    from dp2.weights.registry import entries
     from dp2.weights.settings import Settings
     from dp2.weights.store import Store
 
     settings = Settings.from_environment()
     store = Store(settings if timeout is None else replace(settings, timeout=timeout))
     wanted = _resolve(names)
+    if all_permissive:
+        wanted += [e for e in entries().values() if e.permissive and e.package is None and e not in wanted]
+    elif not names:
+        raise UsageError("name checkpoints or anonymizers (see dp2 weights list), or use --all-permissive.")
     if not wanted:
         click.echo(f"{', '.join(names)}: no checkpoint is needed.")
         return
@@ -78,8 +90,17 @@ def fetch(names: tuple[str, ...], yes: bool, timeout: float | None) -> None:
     if absent:
         click.echo("\n".join(announcement(absent)))
         _agree(yes)
+        failures: list[WeightsError] = []
         for entry in absent:
-            fetch_shown(store, entry)
+            try:
+                fetch_shown(store, entry)
+            except WeightsError as error:
+                if len(absent) == 1:
+                    raise
+                failures.append(error)
+                click.echo(f"{entry.name}: FAILED: {error}", err=True)
+        if failures:
+            raise type(failures[0])(f"{len(failures)} of {len(absent)} checkpoints could not be fetched.")
 
 
 @weights.command(cls=GroupedCommand)

@@ -96,6 +96,7 @@ def _build(
     if not selection.kept:
         dropped = ", ".join(f"{count} {reason}" for reason, count in selection.counts().items()) or "nothing was found"
         raise UsageError(f"no crop is left of {selection.pictures} pictures ({dropped}); nothing was written.")
+    selection.settle()
     finished = work / "set"
     shutil.rmtree(finished, ignore_errors=True)
     for split in (TRAIN, VALIDATION):

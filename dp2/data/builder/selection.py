@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from dp2.data.builder.cut import DUPLICATE
 from dp2.data.builder.parts import Part, Row
@@ -45,6 +45,7 @@ class Selection:
     pictures: int = 0
     files: int = 0
     _seen: Duplicates = field(init=False)
+    _sources: list[SourceFile] = field(init=False, default_factory=list)  # of what was kept
 
     def __post_init__(self) -> None:
         self._seen = Duplicates(self.settings.max_same)
@@ -69,8 +70,24 @@ class Selection:
             if reason is None:
                 self._seen.add(row.fingerprint)
                 self.kept.append(chosen)
+                self._sources.append(file)
             else:
                 self.dropped.setdefault(reason, []).append(chosen)
+
+    def settle(self) -> None:
+        """Leave neither split empty, where that can be: of a few files perhaps all were drawn for one.
+
+        The file that was nearest to being drawn for the other goes there with all its crops.
+        """
+        if self.settings.validation <= 0 or len({file.name for file in self._sources}) < 2:
+            return
+        for split, nearest in ((VALIDATION, min), (TRAIN, max)):
+            if not any(item.split == split for item in self.kept):
+                moved = nearest(self._sources, key=lambda file: file.drawn(self.settings.seed)).name
+                self.kept = [
+                    replace(item, split=split) if file.name == moved else item
+                    for item, file in zip(self.kept, self._sources, strict=True)
+                ]
 
     def counts(self) -> dict[str, int]:
         """How many crops were dropped, by reason."""

@@ -36,8 +36,12 @@ class SourceFile:
 
     def is_validation(self, share: float, seed: int) -> bool:
         """Whether this file's crops are set apart; never changes when other files come or go."""
-        drawn = hashlib.sha256(f"{seed}\0{self.name}".encode("utf-8", "surrogateescape")).digest()
-        return int.from_bytes(drawn[:8], "big") < share * 2**64
+        return self.drawn(seed) < share * 2**64
+
+    def drawn(self, seed: int) -> int:
+        """A number below 2**64 that depends on the name and the seed alone; the lowest are set apart."""
+        digest = hashlib.sha256(f"{seed}\0{self.name}".encode("utf-8", "surrogateescape")).digest()
+        return int.from_bytes(digest[:8], "big")
 
     def state(self) -> tuple[str, int, int]:
         """Name, size and time of change: a file that changed is read again."""
