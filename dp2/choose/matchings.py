@@ -17,7 +17,7 @@ def ready() -> str | None:
 
 
 def chosen(name: str) -> str:
-    """What a name stands for: "auto" is `ready`, or the first where none is ready, so that its weights are asked for."""
+    """What a name stands for: "auto" is `ready`; the first where none is, so that its weights are asked for."""
     return (ready() or MATCHINGS[0]) if name == AUTO else name
 
 
