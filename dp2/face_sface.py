@@ -17,7 +17,7 @@ from dp2.types import Image
 from dp2.weights.store import Store
 
 _SIDE = 112
-_TEMPLATE = SPHEREFACE + np.float32([8, 0])  # the same face, in the middle of a square
+_TEMPLATE = SPHEREFACE + np.array([8, 0], np.float32)  # the same face, in the middle of a square
 _INPUT, _OUTPUT = (1, 3, _SIDE, _SIDE), (1, 128)
 
 

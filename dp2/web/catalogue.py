@@ -74,4 +74,4 @@ def _plain(tree: Any) -> Mapping[str, Any]:
         found = OmegaConf.to_container(tree.anonymizer.synthesizers, resolve=True)
     except (OmegaConfBaseException, AttributeError) as error:
         raise ConfigError(f"the config cannot be resolved: {' '.join(str(error).split())}") from error
-    return found if isinstance(found, dict) else {}
+    return {str(kind): part for kind, part in found.items()} if isinstance(found, dict) else {}

@@ -150,7 +150,7 @@ def test_words_say_what_will_happen_and_then_what_has_happened(page, media: Path
     page.click("#run")
     page.wait_for_selector("#download:visible")
     assert sorted(page.locator(".chip span").all_text_contents()) == ["changed"] * 7 + ["stayed"]
-    assert re.search(r" · took \d+(\.\d)? s", page.text_content("#outcome"))
+    assert re.search(r" · took \d+(\.\d)?\ss", page.text_content("#outcome"))
     page.click("#show-people")
     page.locator(".face").first.click()
     assert set(page.locator(".chip span").all_text_contents()) == {"stays", "will change"}
