@@ -53,7 +53,10 @@ class Service:
         """End everything and delete everything."""
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        listed = [] if self._listed is None else [self._listed]
+        for future in listed:
+            future.cancel()
+        await asyncio.gather(*self._tasks, *listed, return_exceptions=True)
         for worker in (*self.workers, self.inspector):
             await worker.stop()
         self.store.close()

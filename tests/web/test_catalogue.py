@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
+
 import numpy as np
 import pytest
 
@@ -41,3 +44,21 @@ def test_after_the_start_no_network_is_left_to_load(astronaut: np.ndarray, monke
     result = workshop.anonymizer(DEFAULT_CONFIG).anonymize(astronaut)
     assert result.changed == {"face": 1}
     assert not result.fallback
+
+
+def test_server_that_stops_while_it_makes_the_list_leaves_no_error_behind() -> None:
+    left: list[object] = []
+
+    async def begin_and_stop() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: left.append(context))
+        service = Service(devices=())
+        await service.start()
+        await asyncio.sleep(0.2)
+        assert service._listed is not None
+        assert not service._listed.done()
+        await service.stop()
+        del service
+        gc.collect()
+
+    asyncio.run(begin_and_stop())
+    assert left == []
