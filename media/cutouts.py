@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from dp2.detect.matte import SelfieMatte
+from dp2.detect.people.matte import SelfieMatte
 
 WIDTH = 848  # pixels, at which photos are cut: half of theirs
 _TILES = 5  # squares from head to feet, each as high as half the person, seen on their own

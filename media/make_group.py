@@ -14,7 +14,7 @@ from cutouts import Cutout, cutout, outline, photo_of, without
 from numpy.typing import NDArray
 from PIL import Image
 
-from dp2.detect.matte import SelfieMatte
+from dp2.detect.people.matte import SelfieMatte
 
 HERE = Path(__file__).resolve().parent
 SIZE = (1280, 720)

@@ -15,7 +15,7 @@ from PIL import Image
 
 from dp2 import load_anonymizer
 from dp2.errors import Dp2Error
-from dp2.web.catalogue import offered
+from dp2.web.workers.catalogue import offered
 from dp2.weights.needs import ready_anonymizers
 from dp2.weights.store import Store
 

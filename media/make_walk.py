@@ -20,7 +20,7 @@ from make_group import FILL, PLACE
 from numpy.typing import NDArray
 from PIL import Image
 
-from dp2.detect.matte import SelfieMatte
+from dp2.detect.people.matte import SelfieMatte
 
 HERE = Path(__file__).resolve().parent
 FPS, SECONDS = 25, 4

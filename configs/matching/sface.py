@@ -6,7 +6,7 @@ LFW, are 1.128 (OpenCV's demo) and 1.055 (deepface); this one is well below both
 """
 
 from dp2.config import L
-from dp2.face_sface import SFace
+from dp2.faces.sface import SFace
 
 from .mobilefacenet import matching
 

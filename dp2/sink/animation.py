@@ -17,9 +17,10 @@ from av.video.stream import VideoStream
 from PIL import Image as Pil
 
 from dp2.errors import OutputError, UsageError
+from dp2.media.ffmpeg_open import open_output
+from dp2.media.video_info import VideoInfo
 from dp2.sink.atomic import PendingFile, output_error
 from dp2.types import Frame, Image
-from dp2.video_info import VideoInfo
 
 _ONCE, _FOREVER = -1, 0
 
@@ -117,7 +118,7 @@ class AnimationSink:
             loop += -1 if self._is_gif else 1
             loop = loop or _ONCE
         name = "gif" if self._is_gif else "webp"
-        output = av.open(str(self._pending.temporary), "w", format=name, container_options={"loop": str(loop)})
+        output = open_output(self._pending.temporary, name, {"loop": str(loop)})
         stream: Any = output.add_stream("gif" if self._is_gif else "libwebp_anim", rate=10)
         context = stream.codec_context
         context.width, context.height = self._info.width, self._info.height

@@ -13,6 +13,8 @@ from av.container import OutputContainer
 from av.packet import Packet
 
 from dp2.errors import UnreadableMedia, UnsupportedMedia
+from dp2.media.ffmpeg_open import open_media
+from dp2.media.splices import is_joined, joined_sound, may_be_joined
 from dp2.sink.containers import CONTAINERS
 
 _log = logging.getLogger(__name__)
@@ -37,14 +39,16 @@ class AudioCopy:
         self, source: Path, output: OutputContainer, target: Path, *, origin: Fraction, keep_metadata: bool
     ) -> None:
         try:
-            self._input = av.open(str(source), metadata_errors="replace")
+            self._input = open_media(source)
         except (av.FFmpegError, OSError) as error:
             raise UnreadableMedia(f"{source}: its sound cannot be read; leave out --keep-audio.") from error
+        self._source = source
         self._output = output
         self._origin = origin
         self._start: Fraction | None = None
         self._end: Fraction | None = None
         self._shift = Fraction(0)
+        self._seeked = False
         self._streams: dict[int, Any] = {}
         try:
             for stream in self._input.streams.audio:
@@ -61,7 +65,8 @@ class AudioCopy:
     def begin(self, start: Fraction | None, end: Fraction | None, shift: Fraction) -> None:
         """Packets with start <= time < end will be copied, `shift` seconds earlier. Times are the video's."""
         self._start, self._end, self._shift = start, end, shift
-        if start is not None and start > 0:
+        if start is not None and start > 0 and not is_joined(self._source):
+            self._seeked = True
             self._input.seek(int((start + self._origin) * av.time_base))
 
     def copy(self, until: Fraction | None = None) -> None:
@@ -86,13 +91,15 @@ class AudioCopy:
         if not self._streams:
             return
         try:
-            for packet in self._input.demux(list(self._input.streams.audio)):
+            sounds = list(self._input.streams.audio)
+            joinable = may_be_joined(self._input) and not self._seeked
+            for packet in joined_sound(self._input, sounds) if joinable else self._input.demux(sounds):
                 if packet.is_corrupt:
                     break
                 if packet.size and (packet.pts is not None or packet.dts is not None):
                     yield packet
         except av.FFmpegError as error:
-            _log.warning("%s: its sound ends early (%s).", self._input.name, error.strerror)
+            _log.warning("%s: its sound ends early (%s).", self._source, error.strerror)
 
     def _time(self, packet: Packet[Any]) -> Fraction:
         stamp = packet.pts if packet.pts is not None else packet.dts

@@ -10,6 +10,7 @@ from av.container import OutputContainer
 from av.video.stream import VideoStream
 
 from dp2.errors import UnreadableMedia
+from dp2.media.ffmpeg_open import open_media
 
 # What the muxer writes itself, and what no longer holds because it was applied to the pixels.
 _OWN = {"major_brand", "minor_version", "compatible_brands", "encoder", "rotate", "vendor_id", "duration"}
@@ -22,7 +23,7 @@ def copy_tags(source: Path, output: OutputContainer, stream: VideoStream, start:
         UnreadableMedia: `source` cannot be opened.
     """
     try:
-        container = av.open(str(source), metadata_errors="replace")
+        container = open_media(source)
     except (av.FFmpegError, OSError) as error:
         raise UnreadableMedia(f"{source}: its tags cannot be read; leave out --keep-metadata.") from error
     with container:

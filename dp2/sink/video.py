@@ -18,15 +18,18 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 
 from dp2.errors import OutputError, UsageError
+from dp2.media.ffmpeg_open import open_output
+from dp2.media.video_info import RANGE_FULL, VideoInfo
+from dp2.sink.aspect import written_shape
 from dp2.sink.atomic import PendingFile, output_error
 from dp2.sink.audio import AudioCopy
 from dp2.sink.containers import Container, container_of
 from dp2.sink.encoder import Encoding
-from dp2.sink.look import Look, pixel_format
+from dp2.sink.interlacing import Interlacing
+from dp2.sink.pixel_format import Look, pixel_format
 from dp2.sink.priority import scheduled_as_before
 from dp2.sink.tags import copy_tags
 from dp2.types import Frame
-from dp2.video_info import RANGE_FULL, VideoInfo
 
 _CODEC_BITEXACT = 1 << 23  # AV_CODEC_FLAG_BITEXACT: no version strings in the stream
 _MUXER_BITEXACT = 0x400  # AVFMT_FLAG_BITEXACT: no version and no date of the muxer
@@ -50,6 +53,9 @@ class VideoSink:
         source_path: by default `info.path`.
         start, end: seconds; the span that the frames come from. With `start` the first frame moves to time 0.
         overwrite: replace an existing file.
+
+    Attributes:
+        notes: words to be said to the user.
 
     Raises:
         UsageError: unknown container, codec, option or pixel format.
@@ -75,6 +81,7 @@ class VideoSink:
         self._encoding = encoding or Encoding()
         self._span = (None if start is None else Fraction(str(start)), None if end is None else Fraction(str(end)))
         self._kind = container_of(self._path)
+        self.notes: tuple[str, ...] = ()
         self._origin: Fraction | None = None
         self._durations: dict[int, int] = {}
         self._last = -1
@@ -155,7 +162,7 @@ class VideoSink:
         options = dict(self._kind.options)
         if keep_metadata and "movflags" in options:
             options["movflags"] += "+use_metadata_tags"
-        output = av.open(str(self._pending.temporary), "w", format=self._kind.format, container_options=options)
+        output = open_output(self._pending.temporary, self._kind.format, options)
         output.flags |= _MUXER_BITEXACT
         return output
 
@@ -165,10 +172,16 @@ class VideoSink:
         stream = _new_stream(self._output, codec, rate.limit_denominator(1 << 16), self._path)
         context = stream.codec_context
         block = self._encoding.macro_block_size
-        context.width, context.height = (-(-side // block) * block for side in (self._info.width, self._info.height))
+        width, height, aspect = written_shape(self._info, self._kind, codec)
+        if aspect != self._info.pixel_aspect:
+            self.notes = (
+                *self.notes,
+                f"{self._path.suffix} with {codec} holds square pixels only; frames are stretched",
+            )
+        context.width, context.height = (-(-side // block) * block for side in (width, height))
         context.pix_fmt = pixel_format(self._encoding, stream.codec, context.width, context.height, self._path)
         context.time_base = stream.time_base = time_base(self._info, self._kind, codec)
-        context.sample_aspect_ratio = self._info.pixel_aspect
+        context.sample_aspect_ratio = aspect
         context.thread_count = 0
         context.flags |= _CODEC_BITEXACT
         self._look = Look.like(self._info, context.pix_fmt, context.height)
@@ -183,6 +196,8 @@ class VideoSink:
             context.qscale = True
             context.global_quality = quantizer * 118  # FF_QP2LAMBDA
         context.options = self._encoding.codec_options(codec)
+        self._interlacing = Interlacing(context, self._info.fields)
+        self.notes = (*self.notes, *self._interlacing.notes)
         if self._kind.constant_rate:
             context.options |= {"bf": "0"}  # AVI has no presentation times, so pictures must come in order
         return stream
@@ -219,7 +234,7 @@ class VideoSink:
         self._end = picture.pts + self._durations[picture.pts]
         if self._first_pts is None:
             self._first_pts = picture.pts
-        return picture
+        return self._interlacing(picture)
 
     def _mux(self, packets: Sequence[Packet[Any]]) -> None:
         for packet in packets:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import sys
 
 import numpy as np
 import pytest
 
 from dp2.cli.inputs import DEFAULT_CONFIG
-from dp2.web.catalogue import offered
-from dp2.web.child import Line
 from dp2.web.service import Service
-from dp2.web.tasks import Workshop, build
+from dp2.web.workers.catalogue import offered
+from dp2.web.workers.child import Line
+from dp2.web.workers.tasks import Workshop, build
 
 
 def test_page_and_command_line_have_the_same_default() -> None:
@@ -38,9 +39,10 @@ def test_after_the_start_no_network_is_left_to_load(astronaut: np.ndarray, monke
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("a network is loaded although the server has started")
 
-    for place in ("dp2.detect.lazy_engine.load_engine", "dp2.detect.lazy_engine.read_weights"):
-        monkeypatch.setattr(place, refuse)
-    monkeypatch.setattr("dp2.onnx_processor.on_processor", refuse)
+    holders = [module for module in list(sys.modules.values()) if hasattr(module, "load_engine")]
+    assert {module.__name__ for module in holders} >= {"dp2.inference.engine", "dp2.inference.lazy_engine"}
+    for module in holders:
+        monkeypatch.setattr(module, "load_engine", refuse)
     result = workshop.anonymizer(DEFAULT_CONFIG).anonymize(astronaut)
     assert result.changed == {"face": 1}
     assert not result.fallback
