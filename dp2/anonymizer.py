@@ -18,6 +18,7 @@ from dp2 import pictures
 from dp2.compose.paint import Outcome, Painted, paint
 from dp2.errors import DetectionError, Dp2Error, UsageError
 from dp2.face_detectors import use_face_detector
+from dp2.failures import said
 from dp2.pipeline import Prefetch, batched
 from dp2.result import Result
 from dp2.stages import Chooser, Detector, StreamChooser, StreamTracker, Synthesizer, Tracker
@@ -206,11 +207,11 @@ class Anonymizer:
         relax = 1.0 if self.tracker is None else self.tracker.relax
         try:
             found = self.detector([frame.image for frame in frames], relax=relax)
-        except Dp2Error:
+        except (Dp2Error, KeyboardInterrupt):
             raise
-        except Exception as error:
+        except BaseException as error:  # SystemExit of a plugin too: nobody has looked at these frames
             where = f"frame {frames[0].index}" if len(frames) == 1 else f"frames {frames[0].index}-{frames[-1].index}"
-            raise DetectionError(f"the detector failed on {where}: {type(error).__name__}: {error}") from error
+            raise DetectionError(f"the detector failed on {where}: {said(error)}") from error
         if len(found) != len(frames):
             raise DetectionError(f"the detector answered for {len(found)} of {len(frames)} frames.")
         return found

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dp2.errors import ConfigError
+from dp2.failures import said
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -97,6 +98,10 @@ def build(node: Any) -> Any:
                 raise cause from error
             cause = cause.__cause__
         raise ConfigError(f"the config cannot be built: {' '.join(str(error).split())}") from error
+    except (Dp2Error, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # hydra lets through what is no Exception, e.g. SystemExit
+        raise ConfigError(f"the config cannot be built: {said(error)}") from error
 
 
 def find_config(path_or_name: str | os.PathLike[str]) -> Path:
@@ -230,13 +235,13 @@ def _run(path: Path) -> dict[str, Any]:
         sys.modules[module_name] = module
         try:
             loader.exec_module(module)
-        except ConfigError:
+        except (ConfigError, KeyboardInterrupt):
             raise
         except SyntaxError as error:
             shown = (error.text or "").strip()
             raise ConfigError(f"{error.filename}, line {error.lineno}: {error.msg}: {shown}") from error
-        except Exception as error:
-            raise ConfigError(f"{_where(error, root)}: {type(error).__name__}: {error}") from error
+        except BaseException as error:  # a config that exits has not said what to do
+            raise ConfigError(f"{_where(error, root)}: {said(error)}") from error
     return vars(module)
 
 

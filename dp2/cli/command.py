@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from dp2.errors import Dp2Error
+from dp2.failures import said, wants_tracebacks
 
 _GROUP = "_dp2_group"
 _REST = "Other"
@@ -32,6 +33,12 @@ class GroupedCommand(click.Command):
             return super().invoke(ctx)
         except Dp2Error as error:
             raise _Shown(str(error), error.exit_code) from error
+        except (KeyboardInterrupt, click.ClickException, click.exceptions.Exit, click.Abort, GeneratorExit):
+            raise
+        except BaseException as error:  # a plugin's SystemExit(0) must not look like success
+            if wants_tracebacks():
+                raise
+            raise _Shown(f"{self.name} failed ({said(error)}); DP2_DEBUG=1 shows where.", 1) from error
 
 
 class _Shown(click.ClickException):
