@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from dp2.errors import MissingWeights, UnreadableCheckpoint, UnsafeCheckpoint
+from dp2.failures import said
+
+_LONGEST_HEADER, _MOST_TENSORS = 8 << 20, 50_000  # of safetensors: bytes of the list of tensors, and tensors
 
 
 def load_checkpoint(path: Path) -> Mapping[str, Any]:
@@ -46,10 +49,12 @@ def load_arrays(path: Path) -> Mapping[str, Any]:
         MissingWeights, UnsafeCheckpoint, UnreadableCheckpoint: as `load_checkpoint`.
     """
     from dp2.weights.inert_torch import read_arrays
+    from dp2.weights.limits import check_tables
 
     head = _head(path)
     if _is_torch(head):
         content = read_arrays(path)
+        check_tables(content, path)
     elif head[8:9] == b"{":
         content = _read_safetensors(path, arrays=True)
     else:
@@ -69,14 +74,17 @@ def read_detectron2(path: Path) -> Mapping[str, Any]:
         UnsafeCheckpoint: it holds more than numeric arrays, dicts, texts and numbers; nothing of it was executed.
         UnreadableCheckpoint: it is damaged, or has no `model`.
     """
+    from dp2.weights.limits import check_file, check_tables
     from dp2.weights.numpy_pickle import NUMPY_NAMES
     from dp2.weights.pickles import read_pickle
 
+    check_file(path)
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as source:
         content = read_pickle(source, NUMPY_NAMES, str(path))
     model = content.get("model") if isinstance(content, dict) else None
     if not isinstance(model, dict):
         raise UnreadableCheckpoint(f"{path}: is a pickle without detectron2's table `model`.")
+    check_tables(content, path)
     return {**content, "model": {str(key): _tensor(value, str(key), path) for key, value in model.items()}}
 
 
@@ -114,10 +122,16 @@ def _is_torch(head: bytes) -> bool:
 
 
 def _read_safetensors(path: Path, *, arrays: bool = False) -> Mapping[str, Any]:
-    from safetensors import SafetensorError
+    from safetensors import SafetensorError, safe_open
     from safetensors.numpy import load_file as load_numpy
 
+    with path.open("rb") as file:
+        if int.from_bytes(file.read(8), "little") > _LONGEST_HEADER:
+            raise UnreadableCheckpoint(f"{path}: its list of tensors is longer than any checkpoint's.")
     try:
+        with safe_open(path, "np") as opened:
+            if len(opened.keys()) > _MOST_TENSORS:
+                raise UnreadableCheckpoint(f"{path}: holds more tensors than any checkpoint.")
         if arrays:
             try:
                 return {name: _plain(array) for name, array in load_numpy(path).items()}
@@ -126,8 +140,10 @@ def _read_safetensors(path: Path, *, arrays: bool = False) -> Mapping[str, Any]:
         from safetensors.torch import load_file
 
         tensors: Mapping[str, Any] = load_file(path)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise UnreadableCheckpoint(f"{path}: is no whole safetensors file ({error}).") from error
+    except UnreadableCheckpoint:
+        raise
+    except Exception as error:  # of the library, or of torch, which know different types of numbers
+        raise UnreadableCheckpoint(f"{path}: is no whole safetensors file ({said(error)}).") from error
     return tensors
 
 
@@ -151,11 +167,11 @@ def _tensor(value: Any, key: str, path: Path) -> Any:
 
 
 def _head(path: Path) -> bytes:
+    from dp2.weights.limits import check_file
+
+    check_file(path)
     try:
         with path.open("rb") as file:
-            head = file.read(32)
+            return file.read(32)
     except OSError as error:
         raise MissingWeights(f"{path}: the checkpoint cannot be read ({error.strerror}).") from error
-    if not head:
-        raise UnreadableCheckpoint(f"{path}: is empty.")
-    return head
