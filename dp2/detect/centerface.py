@@ -27,6 +27,7 @@ from dp2.detect.packaged import checksum, packaged_file
 from dp2.detect.scale import Scale, network_size, parse_scale
 from dp2.errors import DetectionError, EngineError, WeightsError
 from dp2.types import FACE, Detections, Image
+from dp2.weights.onnx_files import parse_onnx
 
 _INPUT = "input.1"
 _OUTPUTS = {"537": 1, "538": 2, "539": 2, "540": 10}  # heat map, size, centre offset, landmarks → channels
@@ -167,10 +168,7 @@ def with_free_axes(data: bytes, path: Path) -> bytes:
     """
     import onnx
 
-    try:
-        model = onnx.load_from_string(data)
-    except Exception as error:  # protobuf's error class differs between its versions
-        raise WeightsError(f"{path}: not an ONNX file: {error}") from error
+    model = parse_onnx(data, path)
     graph = model.graph
     constants = {constant.name for constant in graph.initializer}
     inputs = [value for value in graph.input if value.name not in constants]

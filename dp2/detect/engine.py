@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from dp2.detect.quantize import Ranges
 from dp2.errors import EngineError, UsageError
+from dp2.weights.onnx_files import check_onnx
 
 ENGINES = ("auto", "openvino", "openvino-bf16", "openvino-int8", "onnxruntime", "opencv")
 DEVICES = ("auto", "cpu", "cuda", "coreml", "directml")
@@ -98,8 +99,10 @@ def load_engine(network: Network, *, engine: str = "auto", device: str = "auto")
     Raises:
         UsageError: no such engine or device.
         EngineError: the engine or device is not there, or cannot load the network.
+        WeightsError: no engine may have this network; see `dp2.weights.onnx_files`.
     """
     check_names(engine, device)
+    check_onnx(network.model, "the network")
     if engine != "auto":
         return _load(engine, network, device)
     return _load_first(_preferred(device, network), network)

@@ -5,7 +5,6 @@ The defaults are PeekingDuck's. The arithmetic is that of facenet-pytorch 2.5.3,
 
 from __future__ import annotations
 
-import io
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ from dp2.detect.frames import (
 )
 from dp2.detect.nms import nms
 from dp2.detect.packaged import checksum, packaged_file, read_weights
-from dp2.errors import EngineError, UsageError, WeightsError
+from dp2.errors import EngineError, UsageError
 from dp2.types import FACE, Detections, Image
 
 if TYPE_CHECKING:
@@ -121,6 +120,7 @@ class MTCNN:
         import torch
 
         from dp2.detect.mtcnn_cascade import Cascade
+        from dp2.weights.readers import load_checkpoint
 
         try:
             device = torch.device(_default_device() if self._device == "auto" else self._device)
@@ -129,12 +129,7 @@ class MTCNN:
             reason = str(error).splitlines()[0]
             raise EngineError(f"PyTorch has no device {self._device!r} on this machine: {reason}") from error
         data = [read_weights(self._path(name)) for name in _FILES]
-        states = []
-        for name, content in zip(_FILES, data, strict=True):
-            try:
-                states.append(torch.load(io.BytesIO(content), map_location=device, weights_only=True))
-            except Exception as error:  # unpickling untrusted bytes raises almost anything
-                raise WeightsError(f"{self._path(name)}: not a file of tensors: {error}") from error
+        states = [load_checkpoint(self._path(name)) for name in _FILES]
         return _Loaded(Cascade.from_states(*states, device=device), checksum(b"".join(data)), str(device))
 
     def _path(self, name: str) -> Path:

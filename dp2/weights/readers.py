@@ -88,33 +88,6 @@ def read_detectron2(path: Path) -> Mapping[str, Any]:
     return {**content, "model": {str(key): _tensor(value, str(key), path) for key, value in model.items()}}
 
 
-def read_onnx(path: Path) -> bytes:
-    """A checked ONNX file, ready for an inference engine.
-
-    Raises:
-        MissingWeights: there is no such file.
-        UnsafeCheckpoint: it draws tensors from other files.
-        UnreadableCheckpoint: it is no valid ONNX model.
-    """
-    import onnx
-    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-    from onnx.external_data_helper import _get_all_tensors, uses_external_data
-
-    _head(path)
-    data = path.read_bytes()
-    try:
-        model = onnx.load_model_from_string(data)
-        outside = any(uses_external_data(tensor) for tensor in _get_all_tensors(model))
-        if not outside:
-            onnx.checker.check_model(model)
-    except (DecodeError, onnx.checker.ValidationError, ValueError) as error:
-        reason = str(error).strip().splitlines() or ["not ONNX"]
-        raise UnreadableCheckpoint(f"{path}: is no valid ONNX model ({reason[0][:200]}).") from error
-    if outside:
-        raise UnsafeCheckpoint(f"{path}: draws its weights from other files; only self-contained models are read.")
-    return data
-
-
 def _is_torch(head: bytes) -> bool:
     from dp2.weights.inert_torch import LEGACY_MAGIC
 
