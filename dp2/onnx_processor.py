@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dp2.errors import EngineError, UsageError
-from dp2.weights.onnx_files import check_onnx
+from dp2.weights.onnx_files import admit
 
 Array = NDArray[np.float32]
 Run = Callable[[Mapping[str, Array]], Array]
@@ -30,11 +30,11 @@ def on_processor(model: bytes, *, engine: str = "auto", bf16: bool = False, thre
     Raises:
         EngineError: no engine loads it.
         UsageError: no engine of that name.
-        WeightsError: no engine may have this network; see `dp2.weights.onnx_files`.
+        UnsafeCheckpoint: no engine may have this network; see `dp2.weights.onnx_files`.
     """
     if engine not in ENGINES:
         raise UsageError(f"a network runs on the processor in one of {', '.join(ENGINES)}, not {engine}.")
-    check_onnx(model, "the network")
+    admit(model)
     if engine == "onnxruntime":
         return with_onnxruntime(model, threads=threads)
     try:

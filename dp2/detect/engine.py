@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from dp2.detect.quantize import Ranges
 from dp2.errors import EngineError, UsageError
-from dp2.weights.onnx_files import check_onnx
+from dp2.weights.onnx_files import admit
 
 ENGINES = ("auto", "openvino", "openvino-bf16", "openvino-int8", "onnxruntime", "opencv")
 DEVICES = ("auto", "cpu", "cuda", "coreml", "directml")
@@ -99,10 +99,10 @@ def load_engine(network: Network, *, engine: str = "auto", device: str = "auto")
     Raises:
         UsageError: no such engine or device.
         EngineError: the engine or device is not there, or cannot load the network.
-        WeightsError: no engine may have this network; see `dp2.weights.onnx_files`.
+        UnsafeCheckpoint: no engine may have this network; see `dp2.weights.onnx_files`.
     """
     check_names(engine, device)
-    check_onnx(network.model, "the network")
+    admit(network.model)
     if engine != "auto":
         return _load(engine, network, device)
     return _load_first(_preferred(device, network), network)

@@ -11,7 +11,7 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dp2.errors import UnreadableCheckpoint, UnsafeCheckpoint
+from dp2.errors import EngineError, UnreadableCheckpoint, UnsafeCheckpoint
 from dp2.failures import said
 from dp2.weights.limits import check_file
 
@@ -71,6 +71,19 @@ def parse_onnx(data: bytes, path: Path) -> onnx.ModelProto:
     except Exception as error:  # of the checker, or of protobuf, whose classes differ between versions
         raise UnreadableCheckpoint(f"{path}: is no valid ONNX model ({said(error)}).") from error
     return model
+
+
+def admit(model: bytes) -> None:
+    """As `check_onnx`, for engines, which get networks of any origin.
+
+    Raises:
+        UnsafeCheckpoint: no engine may have it.
+        EngineError: it is no network.
+    """
+    try:
+        check_onnx(model, "the network")
+    except UnreadableCheckpoint as error:
+        raise EngineError(str(error)) from error
 
 
 def check_onnx(data: bytes, what: str) -> onnx.ModelProto:
