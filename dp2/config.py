@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from dp2.errors import ConfigError
 from dp2.failures import said
+from dp2.plain_yaml import parse_yaml
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -146,7 +147,8 @@ def apply_override(config: DictConfig, override: str) -> None:
     Raises:
         ConfigError: it is not of this form, or the key does not exist (the nearest one is named).
     """
-    import yaml
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
 
     key, separator, text = override.partition("=")
     adds = key.startswith("+")
@@ -154,17 +156,18 @@ def apply_override(config: DictConfig, override: str) -> None:
     if not separator or not key:
         raise ConfigError(f"override {override!r} is not of the form key.path=value.")
     try:
-        value = yaml.safe_load(text) if text.strip() else ""
+        value = parse_yaml(text) if text.strip() else ""
         if value is None and text.strip().startswith("#"):
             value = text.strip()  # a colour, not a comment
-    except yaml.YAMLError as error:
-        raise ConfigError(f"the value of override {override!r} is not valid YAML.") from error
-    if adds:
-        from omegaconf import OmegaConf
-
-        OmegaConf.update(config, key, value, merge=False, force_add=True)
-    else:
-        set_key(config, key, value)
+    except ValueError as error:
+        raise ConfigError(f"the value of override {override[:100]!r} is not valid YAML ({error}).") from error
+    try:
+        if adds:
+            OmegaConf.update(config, key, value, merge=False, force_add=True)
+        else:
+            set_key(config, key, value)
+    except (OmegaConfBaseException, TypeError, AttributeError, ValueError, LookupError) as error:
+        raise ConfigError(f"override {override[:100]!r} does not fit the config: {said(error)}") from error
 
 
 def set_key(config: DictConfig, key: str, value: Any) -> None:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from dp2.detect.mtcnn_cascade import Cascade
 
 _FILES = ("pnet.pt", "rnet.pt", "onet.pt")
+_LARGEST_FACTOR = 0.99  # nearer to 1 a frame is searched in thousands of sizes
 _BATCH_PIXELS = 8 * 1280 * 720
 
 
@@ -75,8 +76,8 @@ class MTCNN:
             raise UsageError(f"min_size must be at least 12, the window of the first network, not {min_size}")
         if len(thresholds) != 3:
             raise UsageError(f"thresholds must be three numbers, not {list(thresholds)}")
-        if not 0 < factor < 1:
-            raise UsageError(f"factor must lie between 0 and 1, not {factor}")
+        if not 0 < factor <= _LARGEST_FACTOR:
+            raise UsageError(f"factor must lie between 0 and {_LARGEST_FACTOR}, not {factor}")
         for value in (*thresholds, score_threshold):
             check_fraction("a threshold", value)
         self.min_size = min_size

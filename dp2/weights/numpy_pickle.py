@@ -22,7 +22,9 @@ def _dtype(text: Any, _align: Any = False, _copy: Any = False) -> Pending:
     """`numpy.dtype(text, align, copy)`; its byte order follows in the BUILD step."""
     text = _ascii(text)
     if not _PLAIN.fullmatch(text):
-        raise UnsafeCheckpoint(f"holds an array of type {text[:40]!r}; only numbers are read. Nothing of it was executed.")
+        raise UnsafeCheckpoint(
+            f"holds an array of type {text[:40]!r}; only numbers are read. Nothing of it was executed."
+        )
     plain = np.dtype(text)
 
     def build(state: Any) -> np.dtype[Any]:

@@ -93,8 +93,10 @@ HOSTILE: dict[str, Callable[[], bytes]] = {
     "nested tuple in pairs": lambda: b"\x80\x02ccollections\nOrderedDict\n](" + NESTED + b"K\x01\x86e\x85R.",
     "nested tuple names a class": lambda: b"\x80\x04" + NESTED + NESTED + b"\x93.",
     "nested tuple as type": lambda: b"\x80\x02cnumpy\ndtype\n" + NESTED + b"\x85R.",
-    "nested tuple as shape": lambda: b"\x80\x02cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\0\x85C\x01b"
-    b"\x87R(K\x01" + NESTED + b"cnumpy\ndtype\nU\x02f4\x85R\x89U\x04abcdtb.",
+    "nested tuple as shape": lambda: (
+        b"\x80\x02cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\0\x85C\x01b"
+        b"\x87R(K\x01" + NESTED + b"cnumpy\ndtype\nU\x02f4\x85R\x89U\x04abcdtb."
+    ),
     "nested tuple names a storage": lambda: torch_zip(
         b"\x80\x02}U\x01a(U\x07storagectorch\nFloatStorage\n" + NESTED + b"U\x03cpuK\x01tQs.", {}
     ),
