@@ -41,7 +41,7 @@ ODD = {
 
 @pytest.mark.parametrize("name", ODD)
 def test_odd_yaml_is_one_line_everywhere(name: str, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=r"."):
         parse_yaml(ODD[name])
     tree = load_config("face_blur")
     for key in ("detector.score_threshold", "+detector.own"):

@@ -20,7 +20,6 @@ from dp2.detect.stored import check_place, medium_of
 from dp2.errors import DetectionFileError
 from dp2.types import Detections, Frame
 
-
 _LARGEST = 1 << 30  # bytes; the annotations of COCO's 118,000 training pictures have 450 MB
 
 

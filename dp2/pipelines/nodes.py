@@ -12,7 +12,6 @@ from types import MappingProxyType
 
 from dp2.errors import UsageError
 
-
 _LARGEST = 1 << 24  # pixels of a frame; some twenty frames are held at a time
 _MOST_LEVELS = 1_000  # cells along a side, or pixels of a blur; more than any face has
 

@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dp2.errors import UnreadableCheckpoint, UnsafeCheckpoint
-from dp2.weights.numpy_pickle import NUMPY_NAMES
 from dp2.weights.limits import Budget, sides_of
+from dp2.weights.numpy_pickle import NUMPY_NAMES
 from dp2.weights.pickles import Name, inert, read_pickle
 
 LEGACY_MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."

@@ -6,13 +6,12 @@ index that a file claims. Here every opcode is spelled out, and a name in a file
 
 from __future__ import annotations
 
-import os
 import pickletools
 import sys
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from dp2.errors import UnreadableCheckpoint, UnsafeCheckpoint
 from dp2.failures import said
@@ -25,7 +24,7 @@ class Source(Protocol):
     def read(self, n: int, /) -> bytes: ...
     def readline(self) -> bytes: ...
     def tell(self) -> int: ...
-    def seek(self, offset: int, whence: int = 0, /) -> Any: ...
+    def seek(self, offset: int, whence: Literal[0, 1, 2] = 0, /) -> Any: ...
 
 
 class Inert(dict[Any, Any]):
@@ -144,7 +143,7 @@ def _pairs(items: Any) -> Iterable[tuple[Any, Any]]:
 
 def _length(source: Source) -> int:
     position = source.tell()
-    source.seek(0, os.SEEK_END)
+    source.seek(0, 2)
     length = source.tell()
     source.seek(position)
     return length

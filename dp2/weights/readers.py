@@ -95,7 +95,7 @@ def _is_torch(head: bytes) -> bool:
 
 
 def _read_safetensors(path: Path, *, arrays: bool = False) -> Mapping[str, Any]:
-    from safetensors import SafetensorError, safe_open
+    from safetensors import safe_open
     from safetensors.numpy import load_file as load_numpy
 
     with path.open("rb") as file:

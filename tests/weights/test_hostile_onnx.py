@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -80,7 +81,7 @@ def hollow() -> onnx.ModelProto:
 
 def resized(times: int, factor: float) -> onnx.ModelProto:
     names = ["x", *(f"v{index}" for index in range(times - 1)), "y"]
-    nodes = [helper.make_node("Resize", [a, "", "s"], [b]) for a, b in zip(names, names[1:], strict=False)]
+    nodes = [helper.make_node("Resize", [a, "", "s"], [b]) for a, b in pairwise(names)]
     return model(*nodes, constants=(constant("s", [1, 1, factor, factor], "float32"),))
 
 
