@@ -102,7 +102,7 @@ def test_detector_that_raises_anything_fails_its_file_alone(
 
 def test_traceback_is_shown_on_request(run: Callable[..., subprocess.CompletedProcess[str]]) -> None:
     shown = run("odd", DP2_DEBUG="1").stderr
-    assert "plugin.py" in shown
+    assert "raise RAISED[self.how]" in shown  # the line of the plugin
     assert "DetectionError" in shown
 
 
@@ -152,3 +152,45 @@ def test_an_errors_own_text_is_one_short_line() -> None:
     assert said(ValueError("a\n b" * 1000)).count("\n") == 0
     assert len(said(ValueError("a" * 10_000))) < 400
     assert said(SystemExit()) == "SystemExit"
+
+
+def test_task_of_a_folder_that_raises_anything_leaves_the_others_to_be_done(tmp_path: Path) -> None:
+    from dp2.batch.claims import Claims
+    from dp2.batch.share import share
+
+    finished: list[str] = []
+
+    def work(task: str, _: object) -> None:
+        if task == "b":
+            raise SystemExit(0)
+        finished.append(task)
+
+    with Claims(tmp_path) as claims:
+        (error,) = share(["a", "b", "c"], claims, done=lambda task: task in finished, work=work)
+    assert finished == ["a", "c"]
+    assert "b: failed (SystemExit: 0)" in str(error)
+
+
+def test_worker_of_the_page_answers_for_a_task_that_exits_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    import io
+    import threading
+
+    from dp2.web import tasks
+    from dp2.web.child import Line, serve
+
+    def exits(*_: object) -> dict[str, object]:
+        raise SystemExit(0)
+
+    monkeypatch.setattr(tasks, "TASKS", {"exits": exits, "fine": lambda *_: {"ok": 1}})
+    answers = io.StringIO()
+    line = Line(answers)
+    for task in ("exits", "fine"):
+        line._requests.put({"task": task, "arguments": {}})
+    threading.Thread(target=serve, args=(line, None), daemon=True).start()
+    for _ in range(100):
+        if answers.getvalue().count("\n") == 2:
+            break
+        threading.Event().wait(0.1)
+    first, second = map(json.loads, answers.getvalue().splitlines())
+    assert first == {"event": "failed", "error": "SystemExit: 0"}
+    assert second == {"event": "done", "result": {"ok": 1}}
