@@ -23,7 +23,7 @@ _MOST_NODES = 20_000
 _MOST_FIELDS = 400_000  # of the file's structure: empty ones take two bytes there and a hundred in memory
 _LARGEST_NUMBER = 1 << 16  # of an attribute: strides, paddings, kernel sides
 _LARGEST_SHAPE = 1 << 28  # numbers
-_GROWTH = 1 << 14  # by which all layers together may enlarge a picture's area
+_GROWTH = 1 << 16  # by which consecutive layers may enlarge an area: from 4x4 to 1024x1024
 # fmt: off
 _OPERATORS = frozenset((
     "Abs", "Add", "And", "ArgMax", "AveragePool", "BatchNormalization", "Cast", "CastLike", "Ceil", "Clip",
@@ -169,13 +169,13 @@ def _size_faults(graph: onnx.GraphProto) -> Iterator[str]:
         for attribute in node.attribute
         if attribute.HasField("t")
     }
-    growth = 1.0
+    growth: dict[str, float] = {}  # of each value, along the path that enlarges it most
     for node in graph.node:
+        factor = _product(n for a in node.attribute if a.name == "scales" for n in a.floats)
         if node.op_type == "ConvTranspose":
-            growth *= prod(max(1, n) for a in node.attribute if a.name == "strides" for n in a.ints)
-        if node.op_type not in _SIZED:
-            continue
-        for name in node.input[0 if node.op_type == "ConstantOfShape" else 1 :]:
+            factor *= prod(max(1, n) for a in node.attribute if a.name == "strides" for n in a.ints)
+        sizes = node.input[0 if node.op_type == "ConstantOfShape" else 1 :] if node.op_type in _SIZED else ()
+        for name in sizes:
             numbers = [float(abs(value)) for value in _values(constants.get(name))]
             if not all(number < _LARGEST_SHAPE for number in numbers):  # not a number, too
                 yield f"has a {node.op_type} with a size out of bounds"
@@ -183,10 +183,11 @@ def _size_faults(graph: onnx.GraphProto) -> Iterator[str]:
             if size > _LARGEST_SHAPE:
                 yield f"has a {node.op_type} to {size:.0f} numbers"
             if node.op_type == "Tile" or (node.op_type in ("Resize", "Upsample") and _is_float(constants.get(name))):
-                growth *= size
-        growth *= _product(n for a in node.attribute if a.name == "scales" for n in a.floats)
-        if not growth <= _GROWTH:
-            yield f"enlarges a picture {growth:.3g}-fold"
+                factor *= size
+        most = factor * max((growth.get(name, 1.0) for name in node.input), default=1.0)
+        if not most <= _GROWTH:
+            yield f"enlarges a picture {most:.3g}-fold"
+        growth |= dict.fromkeys(node.output, most)
 
 
 def _values(tensor: onnx.TensorProto | None) -> Iterable[Any]:

@@ -140,6 +140,13 @@ def test_plain_networks_pass_and_run() -> None:
     assert answer.shape == (1, 3, 8, 10)
 
 
+def test_branches_that_enlarge_side_by_side_are_no_bomb() -> None:
+    """A U-Net's picture and its features grow together, each by as much."""
+    nodes = [helper.make_node("Resize", ["x", "", "s"], [f"v{index}"]) for index in range(40)]
+    nodes.append(helper.make_node("Sum", [f"v{index}" for index in range(40)], ["y"]))
+    check_onnx(model(*nodes, constants=(constant("s", [1, 1, 8, 8], "float32"),)).SerializeToString(), "wide")
+
+
 def test_files_that_parse_to_gigabytes_are_refused_early(
     tmp_path: Path, verdicts: Callable[..., dict[str, str]]
 ) -> None:
