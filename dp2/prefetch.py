@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from itertools import islice
 from typing import Generic, TypeVar
 
@@ -63,6 +64,10 @@ class Prefetch(Generic[T]):
         self._done = True
         self._stop.set()
         self._thread.join()
+        with suppress(queue.Empty):
+            while True:
+                self._queue.get_nowait()
+        self._queue.put(_End())  # another thread may be waiting for an item
 
     def _run(self) -> None:
         end = _End()

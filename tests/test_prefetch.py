@@ -110,3 +110,22 @@ def test_background_sink_tells_of_an_error_and_never_finishes() -> None:
 
 def test_batched_leaves_nothing_out() -> None:
     assert list(batched(range(7), 3)) == [[0, 1, 2], [3, 4, 5], [6]]
+
+
+def test_closing_wakes_whoever_waits_for_an_item() -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def source() -> Iterator[int]:
+        begun.set()
+        go_on.wait()
+        yield 1
+
+    items = Prefetch(source(), size=1)
+    taken: list[int] = []
+    waiting = threading.Thread(target=lambda: taken.extend(items))
+    waiting.start()
+    begun.wait()
+    threading.Timer(0.2, go_on.set).start()
+    items.close()
+    waiting.join(timeout=10)
+    assert not waiting.is_alive()

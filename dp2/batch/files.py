@@ -166,12 +166,13 @@ def anonymize_video(
     with writing(sink) as writer:
         with _decided(anonymizer, source, options) as steps, Prefetch(stream, size=2 * anonymizer.batch_size) as frames:
             results = anonymizer.process(frames, synthesize=options.synthesize, **steps)
-            for result in results:
-                writer.write(replace(result.frame, image=options.view(result)))
-                _count(result, summary, options, str(source), report, stream.info.frames)
+            with contextlib.closing(results):  # a thread left in the detector aborts the process when it ends
+                for result in results:
+                    writer.write(replace(result.frame, image=options.view(result)))
+                    _count(result, summary, options, str(source), report, stream.info.frames)
         if summary.frames == 0:
             raise UnreadableMedia(f"{source}: no frame lies in the chosen time span. Nothing was written.")
-    return FileReport(source, target, summary, (*stream.notes, *getattr(sink, "notes", ())))
+    return FileReport(source, target, summary, (*stream.notes, *sink.notes))
 
 
 def anonymize_camera(

@@ -237,8 +237,9 @@ class _Run:
             return
         study = chooser.study()
         if study is not None:
-            for frame, found in self._anonymizer.follow(self._pixels(passes), track=track, detect=detect):
-                study.observe(frame, found)
+            with closing(self._anonymizer.follow(self._pixels(passes), track=track, detect=detect)) as followed:
+                for frame, found in followed:
+                    study.observe(frame, found)
         chosen = Recorded(chooser.start() if study is None else study.decide())
         results = self._anonymizer.process(
             self._pixels(passes), track=track, detect=detect, synthesize=False, choose=chosen

@@ -55,12 +55,15 @@ def run(options: Mapping[str, Any]) -> int:
     from dp2.cli.fetching import fetch_missing
     from dp2.cli.frame_job import folder_options
     from dp2.cli.progress import Progress
+    from dp2.sink.parts import sweep_parts
 
     prepare_process()
     request = parse_request(options)
     tree = config_tree(request, options)
     inputs = collect(request)
     _check(options, inputs, request.config)
+    for folder in {job.target.parent for job in inputs.jobs if job.target is not None}:
+        sweep_parts(folder)
     report = RunReport(config=request.config, overrides=request.overrides)
     with contextlib.ExitStack() as stack:
         settings = _settings(options, stack)

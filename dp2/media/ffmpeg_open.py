@@ -68,17 +68,6 @@ def open_media(path: Path, format: str | None = None) -> InputContainer:
     return av.open(file_url(path), format=format, metadata_errors="replace", container_options=dict(_FILE))
 
 
-def open_output(path: Path, format: str, options: Mapping[str, str] | None = None) -> OutputContainer:
-    """Create a media file.
-
-    Args:
-        path: replaced, if it exists.
-        format: FFmpeg's name of the muxer.
-        options: of the muxer.
-    """
-    return av.open(file_url(path), "w", format=format, container_options=dict(options or {}))
-
-
 def open_stream(url: str, timeout: float) -> InputContainer:
     """Open a camera or server by its address, of a scheme in `STREAM_SCHEMES`.
 

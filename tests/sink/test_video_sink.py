@@ -256,6 +256,25 @@ def test_other_codecs(clips, out: Path, codec: str) -> None:
     assert np.abs(next(iter(written)).image.astype(int) - clips.frame(0)).mean() < 6
 
 
+@pytest.mark.parametrize(
+    ("codec", "options"),
+    [
+        ("libx264", {"x264-params": "keyint=2"}),
+        ("libx265", {"x265-params": "keyint=2:info=1"}),
+        ("libsvtav1", {}),
+        ("libvpx-vp9", {}),
+        ("mpeg4", {}),
+        ("mjpeg", {}),
+        ("ffv1", {}),
+    ],
+)
+def test_no_encoder_signs_its_stream(clips, out: Path, codec: str, options: dict[str, str]) -> None:
+    copy(clips.make("a.mp4", 4), out / "b.mkv", encoding=Encoding(codec=codec, options=options))
+    data = (out / "b.mkv").read_bytes()
+    for trace in (b"x264", b"x265", b"keyint", b"Lavc", b"SVT", b"vpx"):
+        assert trace not in data
+
+
 def test_same_frames_give_the_same_bytes_on_a_busy_machine(clips, out: Path) -> None:
     info = VideoSource(clips.make("a.mp4", 10, size=(320, 240))).info
     frames = [np.roll(clips.frame(0, 320, 240), 9 * index, axis=1) for index in range(10)]

@@ -99,6 +99,8 @@ def join(
     count = _write(_shown(source, source.info.frames, "joining"), sink)
     if WorkFolder(folder, manifest).shows_originals():
         click.echo(f"{folder}: these frames were not anonymized by dp2; people in {video} may be recognised.", err=True)
+    for note in sink.notes:
+        click.echo(f"{audio_from or folder}: {note}", err=True)
     click.echo(f"{folder} -> {video}: {count} frames", err=True)
 
 
