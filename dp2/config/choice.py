@@ -30,7 +30,8 @@ class ChoiceOptions:
 
     Attributes:
         keep, only: as of `dp2.choose.recognition.Recognition`.
-        matching: config of how faces are compared, in `configs/matching/`, by name or path.
+        matching: config of how faces are compared, in `configs/matching/`, by name or path; "auto" = the first of
+            `dp2.config.matchings.MATCHINGS` whose weights are here.
         distance: up to which two faces are one person's; None = that of `matching`.
         exclude, include, skip, min_size, always: as of `dp2.choose.rules.Rules`.
         replace: folder of pictures that are laid over faces, see `dp2.synthesize.face_stickers.FaceStickers`.
@@ -38,7 +39,7 @@ class ChoiceOptions:
 
     keep: Sequence[str | os.PathLike[str]] = ()
     only: Sequence[str | os.PathLike[str]] = ()
-    matching: str = "mobilefacenet"
+    matching: str = "auto"
     distance: float | None = None
     exclude: Sequence[Any] = ()
     include: Sequence[Any] = ()
@@ -125,8 +126,9 @@ def _chooser(options: ChoiceOptions) -> dict[str, Any]:
 
 def _matching(options: ChoiceOptions) -> Any:
     from dp2.config import find_config, load_config
+    from dp2.config.matchings import chosen
 
-    name = options.matching
+    name = chosen(options.matching)
     return load_config(find_config(name if name.endswith(".py") else f"matching/{name}")).matching
 
 

@@ -92,7 +92,7 @@ class MobileFaceNet:
         self, images: Sequence[Image], boxes: NDArray[np.float32], landmarks: NDArray[np.float32] | None = None
     ) -> NDArray[np.float32]:
         """See `FaceEmbedder`."""
-        boxes, points = _places(images, boxes, landmarks)
+        boxes, points = face_places(images, boxes, landmarks)
         faces = [aligned(image, row, SPHEREFACE, (112, 96)) for image, row in zip(images, points, strict=True)]
         if self._graph is not None and faces:
             return self._graph(faces)
@@ -126,13 +126,13 @@ class FaceNet:
         self, images: Sequence[Image], boxes: NDArray[np.float32], landmarks: NDArray[np.float32] | None = None
     ) -> NDArray[np.float32]:
         """See `FaceEmbedder`."""
-        boxes, _ = _places(images, boxes, landmarks)
+        boxes, _ = face_places(images, boxes, landmarks)
         # 14 of 160 pixels are margin, as in facenet-pytorch's evaluation on LFW
         faces = [boxed(image, box, 14 / (160 - 14), (160, 160)) for image, box in zip(images, boxes, strict=True)]
         return _embed(self._network, faces, self.channels)
 
 
-def _places(
+def face_places(
     images: Sequence[Image], boxes: NDArray[np.float32], landmarks: NDArray[np.float32] | None
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Checked boxes (N, 4) and landmarks (N, 5, 2), guessed where they are not known."""

@@ -50,8 +50,8 @@ _RUN = "Running"
         help="Leave the people shown there as they are: a picture of one person, or a folder of pictures. May be repeated.")
 @option(_CHOOSE, "--only", multiple=True, type=click.Path(path_type=Path), metavar="PICTURES",
         help="Change only the people shown there, and whoever is not clear enough to tell.")
-@option(_CHOOSE, "--matching", default="mobilefacenet", show_default=True, metavar="NAME",
-        help="How faces are compared: mobilefacenet, de_facer or a config file.")
+@option(_CHOOSE, "--matching", default="auto", show_default=True, metavar="NAME",
+        help="How faces are compared: sface, mobilefacenet, de_facer, a config file, or auto: the first whose weights are here.")
 @option(_CHOOSE, "--keep-distance", "distance", type=click.FloatRange(0, 2, min_open=True), metavar="NUMBER",
         help="Up to which two faces are one person's; lower keeps fewer.  [default: that of --matching]")
 @option(_CHOOSE, "--exclude", multiple=True, metavar="ZONE",

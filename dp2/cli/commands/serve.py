@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dp2.cli.command import GroupedCommand, option
+from dp2.cli.inputs import DEFAULT_CONFIG
 
 if TYPE_CHECKING:
     from dp2.web.app import Door
@@ -57,7 +58,7 @@ _LIMITS = "Limits"
     show_default=True,
     help="Minutes without use after which uploads and results are deleted.",
 )
-@option("Running", "--config", default="face_blur", show_default=True, metavar="NAME", help="Anonymizer offered first.")
+@option("Running", "--config", default=DEFAULT_CONFIG, show_default=True, metavar="NAME", help="Offered first.")
 @option(
     "Running",
     "--device",

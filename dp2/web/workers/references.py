@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from dp2.anonymizer import Anonymizer
     from dp2.stages import Chooser
 
-_MATCHINGS = ("mobilefacenet", "de_facer")  # configs/matching/; the first whose weights are here is used
-
 
 def by_references(pictures: Sequence[Path], anonymizer: Anonymizer, *, only: bool) -> Chooser | None:
     """Who stays.
@@ -30,8 +28,9 @@ def by_references(pictures: Sequence[Path], anonymizer: Anonymizer, *, only: boo
     if not pictures:
         return anonymizer.chooser
     from dp2.config.choice import choosing
+    from dp2.config.matchings import ready
 
-    matching = _ready()
+    matching = ready()
     if matching is None:
         raise MissingWeights(remedy() or "")
     shown = {"only" if only else "keep": list(pictures)}
@@ -40,21 +39,9 @@ def by_references(pictures: Sequence[Path], anonymizer: Anonymizer, *, only: boo
 
 def remedy() -> str | None:
     """What is needed before reference faces can be used, in one line; None = nothing."""
-    if _ready() is not None:
+    from dp2.config.matchings import MATCHINGS, needs, ready
+
+    if ready() is not None:
         return None
-    fetch = " or ".join(f"dp2 weights fetch {name}" for config in _MATCHINGS for name in _needs(config))
+    fetch = " or ".join(f"dp2 weights fetch {name}" for matching in MATCHINGS for name in needs(matching))
     return f"Known faces need a network that compares them, which is not on this machine: {fetch}"
-
-
-def _ready() -> str | None:
-    from dp2.weights.store import Store
-
-    store = Store()
-    return next((name for name in _MATCHINGS if all(store.locate(w) is not None for w in _needs(name))), None)
-
-
-def _needs(matching: str) -> tuple[str, ...]:
-    from dp2.config import find_config, load_config
-    from dp2.weights.needs import weights_in
-
-    return weights_in(load_config(find_config(f"matching/{matching}")))

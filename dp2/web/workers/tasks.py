@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 Arguments = Mapping[str, Any]
 PREVIEW_SIDE = 1600
+_SAMPLE = "start_before.webp"  # shows faces and bodies
 _WARM = 2  # anonymizers that are held ready
 _TOLERANCE = 1.0  # seconds; times may begin after 0
 
@@ -77,24 +78,23 @@ class Workshop:
 
 def catalogue(workshop: Workshop, line: Line, arguments: Arguments) -> dict[str, Any]:  # noqa: ARG001  (a task)
     """All anonymizers, and what reference faces need."""
-    import ast
-
-    from dp2.config import config_names, find_config
+    from dp2.web.workers.catalogue import offered
     from dp2.web.workers.references import remedy
     from dp2.weights.needs import ready_anonymizers
     from dp2.weights.store import Store
 
-    ready = set(ready_anonymizers(Store().locate))
-    rows = []
-    for name in config_names():
-        text = ast.get_docstring(ast.parse(find_config(name).read_text(encoding="utf-8"))) or ""
-        rows.append({"name": name, "about": (text.splitlines() or [""])[0], "ready": name in ready})
-    return {"anonymizers": rows, "remedy": remedy()}
+    return {"anonymizers": offered(set(ready_anonymizers(Store().locate))), "remedy": remedy()}
 
 
 def build(workshop: Workshop, line: Line, arguments: Arguments) -> dict[str, Any]:  # noqa: ARG001  (a task)
-    """Build an anonymizer, so that the first job does not wait for it."""
-    workshop.anonymizer(arguments["anonymizer"])
+    """Build an anonymizer and try it on the page's own picture, so that the first job finds every network loaded."""
+    from importlib.resources import as_file, files
+
+    from dp2.source.image import read_image
+
+    anonymizer = workshop.anonymizer(arguments["anonymizer"])
+    with as_file(files("dp2.web").joinpath("page", _SAMPLE)) as sample:
+        anonymizer.anonymize(read_image(sample).image)
     return {}
 
 
