@@ -18,8 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PilImage
 
-from dp2.detect.centerface import CenterFace
-from dp2.face_embedding import FaceEmbedder, FaceNet, MobileFaceNet
+from dp2.detect.faces.centerface import CenterFace
+from dp2.faces.embedding import FaceEmbedder, FaceNet, MobileFaceNet
+from dp2.faces.sface import SFace
 from dp2.types import Image
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -138,10 +139,10 @@ def rows(embed: FaceEmbedder) -> Iterator[tuple[str, Sequence[float]]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--network", choices=("mobilefacenet", "facenet"), default="mobilefacenet")
+    parser.add_argument("--network", choices=("sface", "mobilefacenet", "facenet"), default="mobilefacenet")
     parser.add_argument("--weights", help="a file, in place of the registry's")
     options = parser.parse_args()
-    chosen = {"mobilefacenet": MobileFaceNet, "facenet": FaceNet}[options.network]
+    chosen = {"sface": SFace, "mobilefacenet": MobileFaceNet, "facenet": FaceNet}[options.network]
     embed = chosen(**({"weights": options.weights} if options.weights else {}))
     print(f"{embed.name}\n\n| pairs | n | 0.1 % | 1 % | median | 99 % | 99.9 % | above {embed.same_person:g} |")
     print("|---|---|---|---|---|---|---|---|")

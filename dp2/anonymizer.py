@@ -7,7 +7,7 @@ import os
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -15,11 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dp2 import pictures
-from dp2.compose.paint import Outcome, Painted, paint
+from dp2.config.face_detectors import use_face_detector
+from dp2.detect.display_shape import detect_as_shown
 from dp2.errors import DetectionError, Dp2Error, UsageError
-from dp2.face_detectors import use_face_detector
 from dp2.failures import said
-from dp2.pipeline import Prefetch, batched
+from dp2.paint.paint import Outcome, Painted, paint
+from dp2.prefetch import Prefetch, batched
 from dp2.result import Result
 from dp2.stages import Chooser, Detector, StreamChooser, StreamTracker, Synthesizer, Tracker
 from dp2.types import Choice, Detections, Frame, Image, Region, regions
@@ -206,7 +207,7 @@ class Anonymizer:
         """
         relax = 1.0 if self.tracker is None else self.tracker.relax
         try:
-            found = self.detector([frame.image for frame in frames], relax=relax)
+            found = detect_as_shown(self.detector, frames, relax=relax)
         except (Dp2Error, KeyboardInterrupt):
             raise
         except BaseException as error:  # SystemExit of a plugin too: nobody has looked at these frames
@@ -249,18 +250,18 @@ def load_anonymizer(
     Args:
         config: e.g. "face_blur" or "my/config.py".
         overrides: e.g. "detector.score_threshold=0.5".
-        detector: another face detector than the config's, e.g. "dsfd"; see `dp2.face_detectors`.
+        detector: another face detector than the config's, e.g. "dsfd"; see `dp2.config.face_detectors`.
         download: fetch missing checkpoints that have a known checksum; without it the network is never used.
         settings: top-level keys of the config, e.g. `seed=1`, `device="cuda"`; and who is left as he is, e.g.
-            `keep=["family/"]`: see `dp2.choose.options.ChoiceOptions`.
+            `keep=["family/"]`: see `dp2.config.choice.ChoiceOptions`.
 
     Raises:
         ConfigError: no such config or key, or it builds no anonymizer.
         MissingWeights: a checkpoint that it needs is not here, or may not be fetched.
         DownloadError, ChecksumMismatch: it cannot be fetched.
     """
-    from dp2.choose.options import ChoiceOptions, choose_in
     from dp2.config import apply_override, load_config, set_key
+    from dp2.config.choice import ChoiceOptions, choose_in
 
     tree = load_config(config)
     if detector is not None:
@@ -371,7 +372,7 @@ def _chosen(
 def _result(frame: Frame, found: FrameDetections, kept: Sequence[Region], painted: Painted) -> Result:
     changed = [outcome for outcome in painted.outcomes if outcome.action is not Outcome.Action.KEPT]
     return Result(
-        frame=Frame(painted.image, frame.index, frame.time, frame.duration),
+        frame=replace(frame, image=painted.image),
         original=frame.image,
         detections=found,
         changed=Counter(outcome.region.kind for outcome in changed),

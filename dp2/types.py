@@ -39,12 +39,14 @@ class Frame:
         index: position in the stream, from 0.
         time: exact presentation time in seconds.
         duration: exact display time in seconds, or None where the container does not say.
+        pixel_aspect: width over height of one pixel as shown; detectors look at the picture in that shape.
     """
 
     image: Image
     index: int = 0
     time: Fraction = Fraction(0)
     duration: Fraction | None = None
+    pixel_aspect: Fraction = Fraction(1)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -297,7 +299,7 @@ class Keep(Refusal):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Job:
+class PaintTask:
     """A region to be synthesized on a canvas.
 
     Attributes:
@@ -328,7 +330,7 @@ class Metadata:
         xmp: an XMP packet, or None.
         comment: of a JPEG or GIF, or None.
         text: keywords and texts of a PNG.
-        lost: names of those above that were damaged, or could not be told from a picture of the original.
+        lost: names of those above of which something was damaged, not known, or could be a picture of the original.
     """
 
     exif: bytes | None = None

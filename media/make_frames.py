@@ -12,7 +12,7 @@ import av
 from PIL import Image
 
 HERE = Path(__file__).resolve().parent
-FRAME = 50
+FRAME = 92
 GAP = 8  # pixels
 PIPELINE = "nodes:\n- input.visual\n- model.mtcnn\n- dabble.fps\n- draw.mosaic_bbox\n- draw.legend\n- output.screen\n"
 

@@ -19,6 +19,7 @@ def main() -> None:
         browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
         page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
         page.goto("http://127.0.0.1:8000/")
+        page.wait_for_selector("body[data-ready=yes]")
         page.set_input_files("#upload", HERE / "group.jpg")
         for place in (0, 3):
             page.locator(".face").nth(place).click()

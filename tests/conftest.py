@@ -16,6 +16,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import settings
@@ -58,6 +59,13 @@ def hopper() -> np.ndarray:
 
 
 @pytest.fixture(scope="session")
+def pair(astronaut: np.ndarray, hopper: np.ndarray) -> np.ndarray:
+    """(300, 600, 3) uint8: the astronaut on the left, Grace Hopper on the right; faces of about 100 pixels."""
+    right = cv2.resize(hopper, None, fx=0.8, fy=0.8, interpolation=cv2.INTER_AREA)
+    return np.ascontiguousarray(np.hstack([astronaut[:300, 80:380], right[:300, 50:350]]))
+
+
+@pytest.fixture(scope="session")
 def media() -> Path:
     """The project's own pictures."""
     return ROOT / "media"
@@ -69,6 +77,15 @@ def shared_data() -> Path:
     folder = SHARED / "data"
     if not folder.is_dir():
         pytest.skip("../shared/data is not there")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def shared_cases() -> Path:
+    """../shared/cases, small files of many kinds of fault; tests that need them are skipped where they are absent."""
+    folder = SHARED / "cases"
+    if not folder.is_dir():
+        pytest.skip("../shared/cases is not there")
     return folder
 
 
@@ -180,7 +197,7 @@ def telling_photo(tmp_path: Path, scene: np.ndarray, exif: Callable[[int], bytes
 
     def build(suffix: str) -> Path:
         path = tmp_path / f"telling{suffix}"
-        words = f'<x:xmpmeta xmlns:x="adobe:ns:meta/" tiff:Orientation="1">{WORDS["xmp"]}</x:xmpmeta>'.encode()
+        words = xmp(f'tiff:Orientation="1" dc:source="{WORDS["xmp"]}"')
         kind = {".jpg": "JPEG", ".png": "PNG", ".tif": "TIFF", ".webp": "WEBP", ".avif": "AVIF", ".heic": "HEIF"}[
             suffix
         ]
@@ -206,6 +223,28 @@ def telling_photo(tmp_path: Path, scene: np.ndarray, exif: Callable[[int], bytes
         return path
 
     return build
+
+
+def xmp(attributes: str = "", elements: str = "") -> bytes:
+    """An XMP packet of one description."""
+    spaces = {
+        "dc": "http://purl.org/dc/elements/1.1/",
+        "tiff": "http://ns.adobe.com/tiff/1.0/",
+        "xmp": "http://ns.adobe.com/xap/1.0/",
+        "xmpGImg": "http://ns.adobe.com/xap/1.0/g/img/",
+        "mine": "http://example.org/mine/",
+    }
+    declared = " ".join(f'xmlns:{prefix}="{space}"' for prefix, space in spaces.items())
+    return (
+        '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+        f'<rdf:Description rdf:about="" {declared} {attributes}>{elements}</rdf:Description></rdf:RDF></x:xmpmeta>'
+    ).encode()
+
+
+@pytest.fixture(scope="session", name="xmp")
+def xmp_maker() -> Callable[..., bytes]:
+    """Makes XMP packets of one description with these attributes and elements."""
+    return xmp
 
 
 def _with_thumbnail(exif: bytes) -> bytes:

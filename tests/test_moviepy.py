@@ -22,7 +22,7 @@ def test_frames_of_a_moviepy_clip_are_anonymized(media: Path) -> None:
             before, after = clip.get_frame(time), safe.get_frame(time)
             np.testing.assert_array_equal(after, anonymizer(before))
             (faces,) = anonymizer.detect(before)
-            assert len(faces) >= 5
+            assert len(faces) == 3
             for x0, y0, x1, y1 in faces.boxes.astype(int):
                 inside = np.s_[max(y0, 0) : y1, max(x0, 0) : x1]
                 assert (before[inside] != after[inside]).any(axis=2).mean() > 0.7
@@ -37,5 +37,5 @@ def test_a_moviepy_clip_is_written_without_its_sound(media: Path, tmp_path: Path
     centres = ((faces.boxes[:, :2] + faces.boxes[:, 2:]) / 2).astype(int).T
     with moviepy.VideoFileClip(str(tmp_path / "safe.mp4")) as written:
         assert written.audio is None
-        assert len(faces) >= 5
+        assert len(faces) == 3
         assert (written.get_frame(0)[centres[1], centres[0]] < 30).all()  # black there, give or take the coding

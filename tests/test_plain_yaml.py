@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from dp2.config import apply_override, load_config
-from dp2.detect.mtcnn import MTCNN
-from dp2.detect.scale import network_size
+from dp2.detect.combine.scale import network_size
+from dp2.detect.faces.mtcnn import MTCNN
 from dp2.errors import ConfigError, UsageError
-from dp2.pipelines.parse import load_pipeline
+from dp2.peekingduck.parse import load_pipeline
 from dp2.plain_yaml import parse_yaml
 
 ALIASES = "".join(

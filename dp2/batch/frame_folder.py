@@ -25,12 +25,12 @@ import numpy as np
 from dp2.anonymizer import Anonymizer, FrameDetections
 from dp2.batch.choices import AsPlanned, Recorded
 from dp2.batch.claims import LEASE, Claim, Claims
+from dp2.batch.files import FileReport, Report, View, nothing, plain
 from dp2.batch.share import share
 from dp2.batch.work_folder import Found, Planned, WorkFolder
 from dp2.errors import UnreadableMedia, UsageError
-from dp2.files import FileReport, Report, View, nothing, plain
-from dp2.frame_manifest import FrameEntry, FrameManifest, read_manifest
-from dp2.pipeline import Prefetch, batched
+from dp2.media.frame_manifest import FrameEntry, FrameManifest, read_manifest
+from dp2.prefetch import Prefetch, batched
 from dp2.result import Result, Summary
 from dp2.sink.frame_folder import write_frame
 from dp2.source.frame_folder import read_frame
@@ -78,7 +78,7 @@ def anonymize_frames(
     Frames that are done are skipped; a frame whose result was deleted is done again. Returns when all are done.
 
     Args:
-        source: with a manifest; see `dp2.frame_manifest`.
+        source: with a manifest; see `dp2.media.frame_manifest`.
         target: another folder.
         options: how.
         report: called for each frame that this process has painted.
@@ -237,8 +237,9 @@ class _Run:
             return
         study = chooser.study()
         if study is not None:
-            for frame, found in self._anonymizer.follow(self._pixels(passes), track=track, detect=detect):
-                study.observe(frame, found)
+            with closing(self._anonymizer.follow(self._pixels(passes), track=track, detect=detect)) as followed:
+                for frame, found in followed:
+                    study.observe(frame, found)
         chosen = Recorded(chooser.start() if study is None else study.decide())
         results = self._anonymizer.process(
             self._pixels(passes), track=track, detect=detect, synthesize=False, choose=chosen
@@ -265,7 +266,7 @@ class _Run:
 
     def _frame(self, index: int, image: Image) -> Frame:
         entry: FrameEntry = self._manifest.frames[index]
-        return Frame(image, index, entry.time, entry.duration)
+        return Frame(image, index, entry.time, entry.duration, self._manifest.info.pixel_aspect)
 
     def _paint(self, key: str, chunk: str, claim: Claim) -> None:
         indices = self._chunks[chunk]

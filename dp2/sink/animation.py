@@ -17,9 +17,11 @@ from av.video.stream import VideoStream
 from PIL import Image as Pil
 
 from dp2.errors import OutputError, UsageError
+from dp2.media.ffmpeg_open import open_output
+from dp2.media.video_info import VideoInfo
 from dp2.sink.atomic import PendingFile, output_error
+from dp2.sink.muxer_file import MuxerFile
 from dp2.types import Frame, Image
-from dp2.video_info import VideoInfo
 
 _ONCE, _FOREVER = -1, 0
 
@@ -36,12 +38,16 @@ class AnimationSink:
         quality: of WebP, 1-100.
         overwrite: replace an existing file.
 
+    Attributes:
+        notes: words to be said to the user.
+
     Raises:
         UsageError: another suffix.
         OutputError: `path` cannot be written.
     """
 
     def __init__(self, path: Path | str, info: VideoInfo, *, quality: int = 85, overwrite: bool = False) -> None:
+        self.notes: tuple[str, ...] = ()
         self._path = Path(path)
         self._info = info
         self._is_gif = self._path.suffix.lower() == ".gif"
@@ -55,6 +61,7 @@ class AnimationSink:
         self._pending = PendingFile(self._path, overwrite=overwrite)
         try:
             with self._reported():
+                self._file = MuxerFile(self._pending.temporary)
                 self._output, self._stream = self._open(quality)
                 self._output.start_encoding()
         except BaseException:
@@ -95,6 +102,8 @@ class AnimationSink:
                     raise OutputError(f"{self._path}: there was no frame to write. Nothing was written.")
                 self._mux(self._stream.encode(None))
                 self._output.close()
+                self._file.close()
+                self._file.check()
                 if not self._is_gif:
                     _set_last_duration(self._pending.temporary, round(self._end / self._base))
             self._pending.commit()
@@ -107,6 +116,8 @@ class AnimationSink:
         with contextlib.suppress(av.FFmpegError, OSError, ValueError):
             if hasattr(self, "_output"):
                 self._output.close()
+        if hasattr(self, "_file"):
+            self._file.close()
         self._pending.discard()
 
     def _open(self, quality: int) -> tuple[OutputContainer, VideoStream]:
@@ -117,7 +128,7 @@ class AnimationSink:
             loop += -1 if self._is_gif else 1
             loop = loop or _ONCE
         name = "gif" if self._is_gif else "webp"
-        output = av.open(str(self._pending.temporary), "w", format=name, container_options={"loop": str(loop)})
+        output = self._file.open_container(name, {"loop": str(loop)})
         stream: Any = output.add_stream("gif" if self._is_gif else "libwebp_anim", rate=10)
         context = stream.codec_context
         context.width, context.height = self._info.width, self._info.height
@@ -135,6 +146,7 @@ class AnimationSink:
     def _reported(self) -> Iterator[None]:
         try:
             yield
+            self._file.check()
         except av.FFmpegError as error:
             code = error.errno if isinstance(error.errno, int) else 0
             raise output_error(OSError(code, error.strerror), self._path) from error

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from dp2.errors import OutputError
+from dp2.sink.parts import create_part
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
@@ -21,7 +22,7 @@ def atomic_path(path: Path, *, overwrite: bool) -> Iterator[Path]:
     """Yield an empty temporary file to write to; it takes the name `path` when the block ends well.
 
     The temporary file lies in the same folder (which is made if it is missing) and has the same suffix. It is removed
-    when the block raises anything, KeyboardInterrupt included.
+    when the block raises anything, KeyboardInterrupt included; after a kill, by `dp2.sink.parts.sweep_parts`.
 
     Raises:
         OutputError: the folder cannot be written to, the disk is full, or `path` exists and may not be overwritten.
@@ -55,12 +56,10 @@ class PendingFile:
         self.path = path
         self._overwrite = overwrite
         check_free(path, overwrite=overwrite)
-        # Cut to 40 characters: with the random part a name stays within what file systems allow.
-        self.temporary = path.with_name(f".{path.stem[:40]}.{secrets.token_hex(6)}.part{path.suffix}")
+        self._lock: int | None = None
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            # Not tempfile: its files are private to the user, ours get the mode that the umask gives any new file.
-            os.close(os.open(self.temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+            self.temporary, self._lock = create_part(path)
         except OSError as error:
             raise output_error(error, path) from error
 
@@ -69,7 +68,10 @@ class PendingFile:
         try:
             with self.temporary.open("rb+") as file:
                 os.fsync(file.fileno())
+            if sys.platform == "win32":
+                self._unlock()  # it does not rename what is open
             self._rename()
+            self._unlock()
         except OSError as error:
             self.discard()
             raise output_error(error, self.path) from error
@@ -79,8 +81,16 @@ class PendingFile:
 
     def discard(self) -> None:
         """Remove what was written. Harmless after `commit` or a second time."""
+        if sys.platform == "win32":
+            self._unlock()
         with suppress(OSError):
             self.temporary.unlink(missing_ok=True)
+        self._unlock()
+
+    def _unlock(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
     def _rename(self) -> None:
         if self._overwrite:
@@ -120,5 +130,7 @@ def output_error(error: OSError, path: Path) -> OutputError:
         return OutputError(f"{path}: the folder {path.parent} cannot be written to; choose another --output-path.")
     if error.errno in {errno.ENOTDIR, errno.EEXIST}:
         return OutputError(f"{path}: a part of {path.parent} is a file, not a folder; choose another --output-path.")
+    if error.errno == errno.ENAMETOOLONG:
+        return OutputError(f"{path}: the name is too long for this disk; choose a shorter one with --output-path.")
     reason = error.strerror or type(error).__name__
     return OutputError(f"{path}: cannot be written ({reason}). Nothing was written.")

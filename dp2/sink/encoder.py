@@ -143,6 +143,10 @@ class Encoding:
         if codec == "libx264" and _has_avx512():
             given = options.get("x264-params")
             options["x264-params"] = _STEADY_X264 if given is None else f"{_STEADY_X264}:{given}"
+        if codec == "libx265" and "x265-params" in self.options:
+            options["x265-params"] = (
+                f"log-level=error:{self.options['x265-params']}:info=0"  # no settings in the stream
+            )
         return options
 
     def codec_quantizer(self, codec: str) -> int | None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image as Pil
 from PIL import PngImagePlugin
 
-from dp2.errors import OutputError, UsageError
+from dp2.errors import OutputError, UsageError, one_line
 from dp2.sink.atomic import atomic_path
 from dp2.sink.naming import PHOTO_FORMATS
 from dp2.types import Image, Metadata, Picture
@@ -108,7 +108,7 @@ def _encode(path: Path, kind: str, image: Image, job: _Job) -> bytes:
     except MemoryError:
         raise
     except Exception as error:  # codecs raise many kinds; whichever it is, there is no output
-        reason = " ".join(str(error).split())[:120] or type(error).__name__
+        reason = one_line(error, 120)
         raise OutputError(f"{path}: cannot be encoded as {kind} ({reason}); choose .png or .jpg.") from error
     return buffer.getvalue()
 
@@ -231,5 +231,7 @@ def _losses(kind: str, like: Picture, metadata: Metadata) -> list[str]:
         notes.append("GIF holds 256 colours; the others were replaced by near ones.")
     if kind in ("BMP", "GIF") and like.icc_profile is not None:
         notes.append(f"{kind} has no colour profile; it was left out.")
-    notes += [f"its {name} was left out: damaged, or it may show the original." for name in metadata.lost]
+    for name in metadata.lost:
+        what = f"parts of its {name} were" if getattr(metadata, name) else f"its {name} was"
+        notes.append(f"{what} left out: damaged, not known here, or it may show the original.")
     return notes

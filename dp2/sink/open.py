@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from dp2.media.video_info import VideoInfo
 from dp2.sink.animation import AnimationSink
 from dp2.sink.containers import ANIMATION_SUFFIXES
 from dp2.sink.encoder import Encoding
+from dp2.sink.parts import sweep_parts
 from dp2.sink.video import VideoSink
 from dp2.stages import Sink
 from dp2.video_info import VideoInfo
@@ -22,8 +24,12 @@ def open_sink(
     start: float | None = None,
     end: float | None = None,
     overwrite: bool = False,
-) -> Sink:
-    """A video, or an animated GIF or WebP by the name of `path`. Arguments and errors as of `VideoSink`."""
+) -> VideoSink | AnimationSink:
+    """A video, or an animated GIF or WebP by the name of `path`. Arguments and errors as of `VideoSink`.
+
+    What killed processes left unfinished in the folder is removed.
+    """
+    sweep_parts(path.parent)
     if path.suffix.lower() in ANIMATION_SUFFIXES:
         return AnimationSink(path, info, overwrite=overwrite)
     return VideoSink(

@@ -18,19 +18,24 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 
 from dp2.errors import OutputError, UsageError
+from dp2.media.video_info import RANGE_FULL, VideoInfo
+from dp2.sink.aspect import written_shape
 from dp2.sink.atomic import PendingFile, output_error
 from dp2.sink.audio import AudioCopy
 from dp2.sink.containers import Container, container_of
 from dp2.sink.encoder import Encoding
-from dp2.sink.look import Look, pixel_format
+from dp2.sink.interlacing import Interlacing
+from dp2.sink.muxer_file import MuxerFile
+from dp2.sink.pixel_format import Look, pixel_format
 from dp2.sink.priority import scheduled_as_before
 from dp2.sink.tags import copy_tags
 from dp2.types import Frame
-from dp2.video_info import RANGE_FULL, VideoInfo
 
 _CODEC_BITEXACT = 1 << 23  # AV_CODEC_FLAG_BITEXACT: no version strings in the stream
 _MUXER_BITEXACT = 0x400  # AVFMT_FLAG_BITEXACT: no version and no date of the muxer
 _DEFAULT_RATE = Fraction(25)
+# Units of SEI messages, in which x264 and x265 write their names, versions and settings.
+_MESSAGES = {"h264": "6", "hevc": "39-40"}
 
 
 class VideoSink:
@@ -46,10 +51,13 @@ class VideoSink:
         info: of the source.
         encoding: codec, quality, speed.
         keep_audio: copy the packets of all audio streams of `source_path`.
-        keep_metadata: copy the tags and chapters of `source_path`.
+        keep_metadata: copy the known tags and the chapters of `source_path`.
         source_path: by default `info.path`.
         start, end: seconds; the span that the frames come from. With `start` the first frame moves to time 0.
         overwrite: replace an existing file.
+
+    Attributes:
+        notes: words to be said to the user, e.g. on tags that were left out; complete from the start.
 
     Raises:
         UsageError: unknown container, codec, option or pixel format.
@@ -70,11 +78,13 @@ class VideoSink:
         end: float | None = None,
         overwrite: bool = False,
     ) -> None:
+        self.notes: tuple[str, ...] = ()
         self._path = Path(path)
         self._info = info
         self._encoding = encoding or Encoding()
         self._span = (None if start is None else Fraction(str(start)), None if end is None else Fraction(str(end)))
         self._kind = container_of(self._path)
+        self.notes: tuple[str, ...] = ()
         self._origin: Fraction | None = None
         self._durations: dict[int, int] = {}
         self._last = -1
@@ -88,21 +98,24 @@ class VideoSink:
         self._pending = PendingFile(self._path, overwrite=overwrite)
         try:
             with self._reported():
+                self._file = MuxerFile(self._pending.temporary)
                 self._output = self._open(keep_metadata)
                 self._stream = self._add_stream()
                 source = source_path or info.path
                 if keep_metadata:
-                    copy_tags(source, self._output, self._stream, self._span[0])
+                    self.notes += copy_tags(source, self._output, self._stream, self._span[0])
                 if keep_audio:
                     self._audio = AudioCopy(
                         source, self._output, self._path, origin=info.origin, keep_metadata=keep_metadata
                     )
+                    self.notes += self._audio.notes
                 with scheduled_as_before():
                     self._output.start_encoding()
                 self._refuse_leftovers()
-                if self._stream.codec_context.name in {"libx264", "h264"}:
-                    # x264 writes its settings into an SEI message of the first packet.
-                    self._filter = BitStreamFilterContext("filter_units=remove_types=6", in_stream=self._stream)
+                messages = _MESSAGES.get(self._stream.codec_context.codec.canonical_name)
+                if messages is not None:
+                    units = f"filter_units=remove_types={messages}"
+                    self._filter = BitStreamFilterContext(units, in_stream=self._stream)
         except BaseException:
             self.discard()
             raise
@@ -137,6 +150,7 @@ class VideoSink:
                     self._audio.copy()
                     self._audio.close()
                 self._output.close()
+            self._file.close()
             self._pending.commit()
         except BaseException:
             self.discard()
@@ -144,7 +158,7 @@ class VideoSink:
 
     def discard(self) -> None:
         """Leave nothing."""
-        for held in (self._audio, getattr(self, "_output", None)):
+        for held in (self._audio, getattr(self, "_output", None), getattr(self, "_file", None)):
             # Closing writes what is buffered, and may fail for the reason that led here.
             with contextlib.suppress(av.FFmpegError, OSError, ValueError):
                 if held is not None:
@@ -155,7 +169,7 @@ class VideoSink:
         options = dict(self._kind.options)
         if keep_metadata and "movflags" in options:
             options["movflags"] += "+use_metadata_tags"
-        output = av.open(str(self._pending.temporary), "w", format=self._kind.format, container_options=options)
+        output = self._file.open_container(self._kind.format, options)
         output.flags |= _MUXER_BITEXACT
         return output
 
@@ -165,10 +179,16 @@ class VideoSink:
         stream = _new_stream(self._output, codec, rate.limit_denominator(1 << 16), self._path)
         context = stream.codec_context
         block = self._encoding.macro_block_size
-        context.width, context.height = (-(-side // block) * block for side in (self._info.width, self._info.height))
+        width, height, aspect = written_shape(self._info, self._kind, codec)
+        if aspect != self._info.pixel_aspect:
+            self.notes = (
+                *self.notes,
+                f"{self._path.suffix} with {codec} holds square pixels only; frames are stretched",
+            )
+        context.width, context.height = (-(-side // block) * block for side in (width, height))
         context.pix_fmt = pixel_format(self._encoding, stream.codec, context.width, context.height, self._path)
         context.time_base = stream.time_base = time_base(self._info, self._kind, codec)
-        context.sample_aspect_ratio = self._info.pixel_aspect
+        context.sample_aspect_ratio = aspect
         context.thread_count = 0
         context.flags |= _CODEC_BITEXACT
         self._look = Look.like(self._info, context.pix_fmt, context.height)
@@ -183,6 +203,8 @@ class VideoSink:
             context.qscale = True
             context.global_quality = quantizer * 118  # FF_QP2LAMBDA
         context.options = self._encoding.codec_options(codec)
+        self._interlacing = Interlacing(context, self._info.fields)
+        self.notes = (*self.notes, *self._interlacing.notes)
         if self._kind.constant_rate:
             context.options |= {"bf": "0"}  # AVI has no presentation times, so pictures must come in order
         return stream
@@ -219,7 +241,7 @@ class VideoSink:
         self._end = picture.pts + self._durations[picture.pts]
         if self._first_pts is None:
             self._first_pts = picture.pts
-        return picture
+        return self._interlacing(picture)
 
     def _mux(self, packets: Sequence[Packet[Any]]) -> None:
         for packet in packets:
@@ -251,6 +273,7 @@ class VideoSink:
         """Errors of FFmpeg and of the operating system become one line about this file."""
         try:
             yield
+            self._file.check()
         except av.FFmpegError as error:
             code = error.errno if isinstance(error.errno, int) else 0
             if isinstance(error, OSError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import stat
 import sys
 import threading
 import time
@@ -17,9 +18,10 @@ import cv2
 import numpy as np
 
 from dp2.errors import UnreadableMedia
+from dp2.media.ffmpeg_open import STREAM_SCHEMES, open_stream
+from dp2.media.video_info import RGB_MATRIX, Colour, VideoInfo
 from dp2.source.video import VideoSource, limited_size
 from dp2.types import Frame, Image
-from dp2.video_info import RGB_MATRIX, Colour, VideoInfo
 
 _PATIENCE = 10.0  # seconds to wait for a frame before a camera counts as gone
 _NANOSECOND = Fraction(1, 1_000_000_000)
@@ -138,6 +140,8 @@ def _reader(device: str, stop: threading.Event, name: str) -> Callable[[], Pictu
     if device.startswith("file:"):
         return lambda: _played(Path(unquote(urlsplit(device).path)), stop)
     if "://" in device:
+        if urlsplit(device).scheme.lower() not in STREAM_SCHEMES:
+            raise UnreadableMedia(f"{name}: no such kind of address; known are {', '.join(sorted(STREAM_SCHEMES))}.")
         return lambda: _streamed(device, name)
     number = re.fullmatch(r"(?:<video)?(\d+)>?", "0" if device == "cam" else device)
     return lambda: _captured(int(number[1]) if number else device, name)
@@ -147,8 +151,11 @@ def _captured(device: int | str, name: str) -> Pictures:
     """Frames of a local camera by OpenCV, which numbers cameras alike on every system."""
     if sys.platform == "linux":
         path = Path(f"/dev/video{device}" if isinstance(device, int) else device)
-        if not path.exists():  # OpenCV would try every backend and print what each thinks
+        # OpenCV would try every backend, and opens files and URLs too.
+        if not path.exists() or not stat.S_ISCHR(path.stat().st_mode):
             raise UnreadableMedia(f"{name}: there is no camera {path}; connect one or give its number or URL.")
+    elif isinstance(device, str):
+        raise UnreadableMedia(f"{name}: is no camera; give its number or URL.")
     capture = cv2.VideoCapture(device)
     try:
         if not capture.isOpened():
@@ -164,9 +171,8 @@ def _captured(device: int | str, name: str) -> Pictures:
 
 def _streamed(url: str, name: str) -> Pictures:
     """Frames of a network stream; damaged ones are left out until the next whole one."""
-    options = {"rtsp_transport": "tcp"} if url.startswith("rtsp") else {}
     try:
-        container = av.open(url, container_options=options, timeout=_PATIENCE)
+        container = open_stream(url, _PATIENCE)
     except (av.FFmpegError, OSError) as error:
         reason = getattr(error, "strerror", None) or type(error).__name__
         raise UnreadableMedia(f"{name}: cannot be opened ({reason}); check the address and the network.") from None

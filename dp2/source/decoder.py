@@ -12,6 +12,7 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from dp2.media.splices import Splices, Step, may_be_joined
 from dp2.source.whole import is_cut_off
 
 _log = logging.getLogger(__name__)
@@ -25,11 +26,23 @@ class Damage(Exception):
         self.cut = cut
 
 
-def whole_frames(container: InputContainer, stream: VideoStream, path: Path, *, seeked: bool) -> Iterator[VideoFrame]:
+def is_empty(packet: Packet[VideoStream]) -> bool:
+    """Whether a packet says that the frame before stays (Theora, AVI, QuickTime). To a decoder it would be the end."""
+    return packet.size == 0 and not (packet.dts is None and packet.pts is None)
+
+
+def whole_frames(
+    container: InputContainer, stream: VideoStream, path: Path, splices: Splices, *, seeked: bool
+) -> Iterator[VideoFrame]:
     """Frames in the order in which they are shown, up to the end or the first damage.
 
     Decoders conceal damage unless told otherwise, so they are told to report it (`err_detect=explode`). A packet is
     decoded only when the next one has been read: of a file that was cut off the last packet is not whole.
+
+    Args:
+        container, stream, path: of the file.
+        splices: fresh; knows afterwards what the file was joined from.
+        seeked: reading does not begin at the beginning.
 
     Raises:
         Damage: a packet or frame is not whole, or the file ends before its container says so.
@@ -40,13 +53,22 @@ def whole_frames(container: InputContainer, stream: VideoStream, path: Path, *, 
     expected = None if seeked else _expected_packets(container, stream)
     held: Packet[VideoStream] | None = None
     count = 0
-    for packet in _packets(container, stream):
-        if packet is None or packet.is_corrupt:
+    packets = _packets(container, stream, path)
+    joinable = may_be_joined(container) and not seeked
+    for step in splices.steps(packets, path) if joinable else map(_step, packets):
+        packet = step.packet
+        if packet is None or step.corrupt:
             if packet is not None and held is not None:
                 yield from decoder.decode(held)
             yield from decoder.flush()
             raise Damage(cut=is_cut_off(path) or packet is not None)
         count += 1
+        if is_empty(packet):
+            continue
+        if step.joins and held is not None:
+            yield from decoder.decode(held)
+            yield from decoder.restart()
+            held = None
         if held is not None:
             yield from decoder.decode(held)
         held = packet
@@ -58,7 +80,11 @@ def whole_frames(container: InputContainer, stream: VideoStream, path: Path, *, 
         raise Damage(cut=True)
 
 
-def _packets(container: InputContainer, stream: VideoStream) -> Iterator[Packet[VideoStream] | None]:
+def _step(packet: Packet[VideoStream] | None) -> Step:
+    return Step(packet, corrupt=packet is not None and packet.is_corrupt)
+
+
+def _packets(container: InputContainer, stream: VideoStream, path: Path) -> Iterator[Packet[VideoStream] | None]:
     """From the first key packet on; None where the container cannot be read further."""
     skipped = 0
     started = False
@@ -72,7 +98,7 @@ def _packets(container: InputContainer, stream: VideoStream) -> Iterator[Packet[
             else:
                 skipped += 1
             if started and skipped:
-                _log.warning("%s: begins between two key frames; %d frames cannot be decoded", container.name, skipped)
+                _log.warning("%s: begins between two key frames; %d frames cannot be decoded", path, skipped)
                 skipped = 0
     except av.FFmpegError:
         yield None
@@ -112,7 +138,15 @@ class _Decoder:
                     continue
                 raise Damage(cut=False)
             self._forgiving = False
+            if self._stream.time_base is not None:
+                frame.time_base = self._stream.time_base  # flushed frames come with another one
             yield frame
+
+    def restart(self) -> Iterator[VideoFrame]:
+        """The rest of the frames; what comes then belongs to another recording."""
+        yield from self.flush()
+        self._stream.codec_context.flush_buffers()
+        self._forgiving = True
 
     def flush(self) -> Iterator[VideoFrame]:
         yield from self.decode(None)

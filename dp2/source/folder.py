@@ -10,7 +10,7 @@ from typing import Literal
 
 from dp2.errors import UnreadableMedia
 from dp2.source.sniff import IMAGE_SUFFIXES, RAW_SUFFIXES, is_animation, is_image, read_head
-from dp2.source.video_kind import is_video
+from dp2.source.video_kind import VIDEO_SUFFIXES, is_video
 
 Kind = Literal["image", "video", "animation", "other", "unreadable"]
 
@@ -57,20 +57,27 @@ def walk(folder: Path, *, skip: Collection[Path] = ()) -> Iterator[Found]:
     yield from _walk(folder, entries, seen)
 
 
-def kind_of(path: Path) -> Kind:
-    """What has to read a file. The content decides, then the name: whoever reads a damaged file says what is wrong."""
+def kind_of(path: Path, suffix: str | None = None) -> Kind:
+    """What has to read a file. The content decides, then the name: whoever reads a damaged file says what is wrong.
+
+    Args:
+        path: the file.
+        suffix: of the name that it had; by default that of `path`.
+    """
     if not path.is_file():
         return "other"  # pipes and devices too: opening one could wait for ever
     if is_animation(path):
         return "animation"
-    suffix = path.suffix.lower()
+    suffix = (path.suffix if suffix is None else suffix).lower()
+    if suffix in VIDEO_SUFFIXES and is_video(path, suffix):
+        return "video"
     if is_image(path):
         return "image"
     if suffix in RAW_SUFFIXES:
         return "other"
     if suffix in IMAGE_SUFFIXES and not _is_known_video(path):
         return "image"
-    return "video" if is_video(path) else "other"
+    return "video" if is_video(path, suffix) else "other"
 
 
 def _is_known_video(path: Path) -> bool:

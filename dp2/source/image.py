@@ -7,23 +7,26 @@ import stat
 from pathlib import Path
 from typing import IO, Any
 
-import numpy as np
 from PIL import ExifTags, ImageOps, JpegImagePlugin
 from PIL import Image as Pil
 
-from dp2.errors import MediaError, UnreadableMedia, UnsupportedMedia
-from dp2.source.colour import to_rgb
+from dp2.errors import MediaError, UnreadableMedia, UnsupportedMedia, one_line
+from dp2.source.big_tiff import classic_tiff, is_big_endian_bigtiff
+from dp2.source.colour import cut, to_rgb
+from dp2.source.crop_box import crop_box
 from dp2.source.metadata import read_metadata
 from dp2.source.sniff import IMAGE_SUFFIXES, RAW_SUFFIXES, image_format, is_image
 from dp2.types import JpegCoding, Picture
 
 __all__ = ["IMAGE_SUFFIXES", "MAX_PIXELS", "is_image", "read_image"]
 
-MAX_PIXELS = 300_000_000
+MAX_PIXELS = 210_000_000  # what telephones of 200 Mpx make; each pixel takes about ten bytes of memory
 
 _MARKER = re.compile(rb"\xff+([^\0\xd0-\xd7\xff])", re.DOTALL)  # in entropy-coded data: not stuffing, not a restart
 _JPEG_END, _JPEG_TEMPORARY = 0xD9, 0x01
-_MOST_SCANS = 300  # a progressive JPEG has about ten; each costs a pass over all its pixels
+# A progressive JPEG has about ten scans; each costs a pass over all its pixels, of 1 to 7 ns, however short it is.
+_MOST_SCANS = 300
+_FEW_SCANS, _MOST_SCANNED_PIXELS = 20, 3_000_000_000
 
 
 def read_image(path: Path, *, max_pixels: int = MAX_PIXELS) -> Picture:
@@ -70,15 +73,15 @@ def _read(file: IO[bytes], path: Path, max_pixels: int) -> Picture:
         with _plugin(kind, file) as picture:
             _check_size(picture, path, max_pixels)
             if kind == "JPEG":
-                _check_scans(file, path)
+                _check_scans(file, path, picture.width * picture.height)
             picture.load()
-            return _convert(picture, kind, path, head)
+            return _convert(picture, kind, path, head, file)
     except (MediaError, MemoryError):
         raise
     except Pil.DecompressionBombError as error:
         raise UnsupportedMedia(f"{path}: a tile is too large; save the picture without tiles first.") from error
     except Exception as error:  # Pillow and its codecs raise nearly anything on damaged files
-        reason = " ".join(str(error).split())[:120] or type(error).__name__
+        reason = one_line(error, 120)
         raise UnreadableMedia(
             f"{path}: damaged or not a {kind} that can be read ({reason}); get a complete copy or save it as PNG."
             " Nothing was written."
@@ -104,6 +107,8 @@ def _plugin(kind: str, file: IO[bytes]) -> Any:
         import pillow_heif
 
         pillow_heif.register_heif_opener()
+    if kind == "TIFF" and is_big_endian_bigtiff(file):
+        file = classic_tiff(file)  # Pillow reads BigTIFF only in the other byte order
     Pil.init()
     factory, _ = Pil.OPEN[kind]
     return factory(file, "")
@@ -120,25 +125,37 @@ def _check_size(picture: Any, path: Path, max_pixels: int) -> None:
         )
 
 
-def _check_scans(file: IO[bytes], path: Path) -> None:
-    """Refuse a small JPEG that would be decoded for hours."""
+def _check_scans(file: IO[bytes], path: Path, pixels: int) -> None:
+    """Refuse a small JPEG that would be decoded for minutes."""
     at = file.tell()
     file.seek(0)
     scans = file.read().count(b"\xff\xda")
     file.seek(at)
-    if scans > _MOST_SCANS:
+    if scans > _MOST_SCANS or (scans > _FEW_SCANS and scans * pixels > _MOST_SCANNED_PIXELS):
         raise UnsupportedMedia(f"{path}: comes in {scans} passes; save the picture anew. Nothing was written.")
 
 
-def _convert(picture: Any, kind: str, path: Path, head: bytes) -> Picture:
+def _cropped(picture: Any, file: IO[bytes], path: Path) -> Any:
+    """What a viewer shows of an AVIF picture, still as it is stored: Pillow turns it, but does not crop it."""
+    file.seek(0)
+    try:
+        box = crop_box(file.read(), picture.size)
+    except UnreadableMedia as error:
+        raise UnreadableMedia(f"{path}: {error}; save the picture anew. Nothing was written.") from error
+    return picture if box is None else cut(picture, box)
+
+
+def _convert(picture: Any, kind: str, path: Path, head: bytes, file: IO[bytes]) -> Picture:
     mode, depth = picture.mode, _bit_depth(picture, kind, head)
     inverted = kind == "TIFF" and picture.tag_v2.get(ExifTags.Base.PhotometricInterpretation) == 0
     coding = _jpeg_coding(picture) if kind == "JPEG" else None
     notes = _pages(picture)
+    if kind == "AVIF":
+        picture = _cropped(picture, file, path)
     turned = _turn_upright(picture)
     metadata = read_metadata(picture)
     try:
-        pixels = to_rgb(picture, depth=depth, inverted=inverted)
+        pixels = to_rgb(picture, depth=depth, inverted=inverted, shifted=kind == "HEIF")
     except UnsupportedMedia as error:
         raise UnsupportedMedia(f"{path}: {error}") from error
     if depth > 8 and not pixels.reduced:
@@ -146,7 +163,7 @@ def _convert(picture: Any, kind: str, path: Path, head: bytes) -> Picture:
     if coding is not None and turned and coding.subsampling == 1:
         coding = JpegCoding(coding.tables, 0)  # halved columns are halved rows now, which Pillow cannot write
     return Picture(
-        image=np.ascontiguousarray(pixels.image),
+        image=pixels.image,
         alpha=pixels.alpha,
         icc_profile=pixels.icc_profile,
         format=kind,

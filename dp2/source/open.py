@@ -18,8 +18,21 @@ def open_source(
     fps: float | Fraction | None = None,
     max_res: int | None = None,
     salvage: bool = False,
-    max_pixels: int = 300_000_000,
+    max_pixels: int = 210_000_000,
+    deinterlace: bool = False,
 ) -> VideoSource | AnimationSource:
     """A video, or an animated GIF or WebP. Arguments and errors as of `VideoSource`."""
-    kind = AnimationSource if is_animation(path) else VideoSource
-    return kind(path, start=start, end=end, fps=fps, max_res=max_res, salvage=salvage, max_pixels=max_pixels)
+    if is_animation(path):
+        return AnimationSource(
+            path, start=start, end=end, fps=fps, max_res=max_res, salvage=salvage, max_pixels=max_pixels
+        )
+    return VideoSource(
+        path,
+        start=start,
+        end=end,
+        fps=fps,
+        max_res=max_res,
+        salvage=salvage,
+        max_pixels=max_pixels,
+        deinterlace=deinterlace,
+    )

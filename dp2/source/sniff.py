@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import stat
 from pathlib import Path
 
@@ -26,6 +27,10 @@ _SIGNATURES = (
     (b"II+\0", "TIFF"),
     (b"MM\0+", "TIFF"),
 )
+_TEXT_MARKS = re.compile(rb"\A(\xef\xbb\xbf|\xff\xfe|\xfe\xff)|\0")  # byte order marks, and what UTF-16 fills up with
+_REFERRING = (b"ffconcat", b"#extm3u", b"[playlist]", b"[reference]", b"v=0", b"rtsptext", b"smiltext")
+_REFERRING_XML = (b"<mpd", b"<asx", b"<smil", b"<playlist", b"<smoothstreamingmedia", b"<manifest", b"<assetmap")
+_NOT_IN_TEXT = frozenset(range(32)) - frozenset(b"\t\n\f\r\x1b")
 _BMP_HEADER_SIZES = {12, 16, 40, 52, 56, 64, 108, 124}
 _AVIF_BRANDS = {b"avif", b"avis"}
 _HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
@@ -59,6 +64,17 @@ def is_animation(path: Path) -> bool:
     if kind == "WEBP":
         return head[12:16] == b"VP8X" and len(head) > 20 and bool(head[20] & 0x02)
     return kind == "GIF" and _gif_has_second_frame(path)
+
+
+def names_other_files(head: bytes) -> bool:
+    """Whether a file begins like a text that tells a player to open others: ffconcat, playlists, manifests, SDP."""
+    text = _TEXT_MARKS.sub(b"", head).lstrip().lower()
+    return text.startswith(_REFERRING) or any(mark in text[:1024] for mark in _REFERRING_XML)
+
+
+def is_text(head: bytes) -> bool:
+    """Whether these first bytes of a file can be text in UTF-8, ASCII or an encoding like it."""
+    return bool(head) and not set(head) & _NOT_IN_TEXT
 
 
 def read_head(path: Path) -> bytes:

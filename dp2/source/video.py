@@ -17,19 +17,23 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 
 from dp2.errors import UnreadableMedia, UnsupportedMedia
-from dp2.source.decoder import Damage, whole_frames
-from dp2.source.probe import Orientation, open_video, probe
-from dp2.source.timing import exact_rate, resample
-from dp2.types import Frame, Image
-from dp2.video_info import (
+from dp2.media.splices import Splices, is_joined, may_be_joined
+from dp2.media.video_info import (
     RANGE_FULL,
     RGB_MATRIX,
     UNSPECIFIED,
+    Fields,
     VideoInfo,
     meant_matrix,
     meant_range,
     swscale_matrix,
 )
+from dp2.source.decoder import Damage, whole_frames
+from dp2.source.fields import deinterlaced
+from dp2.source.layout import Layout, arrange, upright
+from dp2.source.probe import open_video, probe
+from dp2.source.timing import exact_rate, resample
+from dp2.types import Frame, Image
 
 _log = logging.getLogger(__name__)
 _NOTHING = np.zeros((0, 0, 3), np.uint8)
@@ -45,6 +49,7 @@ class VideoSource:
         max_res: scale down so that no side is longer; sides become even.
         salvage: stop with a warning where the file is damaged, instead of raising.
         max_pixels: larger pictures are refused.
+        deinterlace: make whole frames of interlaced ones.
 
     Attributes:
         info: what is known before reading.
@@ -64,7 +69,8 @@ class VideoSource:
         fps: float | Fraction | None = None,
         max_res: int | None = None,
         salvage: bool = False,
-        max_pixels: int = 300_000_000,
+        max_pixels: int = 210_000_000,
+        deinterlace: bool = False,
     ) -> None:
         self._path = Path(path)
         # By way of text: 1.1 means 11/10, not the binary number next to it.
@@ -72,15 +78,23 @@ class VideoSource:
         self._end = None if end is None else Fraction(str(end))
         self._rate = None if fps is None else exact_rate(fps)
         self._salvage = salvage
-        stored, self._orientation = probe(self._path)
-        if stored.width * stored.height > max_pixels:
+        probed = probe(self._path)
+        stored, self._layout = probed.info, probed.layout
+        if probed.pixels > max_pixels:
             raise UnsupportedMedia(f"{self._path}: {stored.width}x{stored.height} is too large; see --max-pixels.")
         self._stored = stored
+        self._deinterlace = deinterlace
+        self._joined = False
         width, height = limited_size(stored.width, stored.height, max_res)
+        fields = stored.fields
+        if deinterlace:
+            fields = Fields.NONE
+        elif fields is not Fields.NONE and height != stored.height:
+            fields = Fields.LOST
         self.info: VideoInfo = span_info(
-            replace(stored, width=width, height=height), self._start, self._end, self._rate
+            replace(stored, width=width, height=height, fields=fields), self._start, self._end, self._rate
         )
-        self.notes: tuple[str, ...] = _notes(stored)
+        self.notes: tuple[str, ...] = (*_notes(self.info), *probed.notes)
 
     def __iter__(self) -> Iterator[Frame]:
         frames: Iterable[Frame] = self._frames()
@@ -104,31 +118,52 @@ class VideoSource:
         read = 0
         with container:
             seeked = self._seek(container, stream)
-            picture = _Picture(self.info, self._stored, self._orientation)
+            picture = _Picture(self.info, self._stored, self._layout)
+            splices = Splices()
             try:
-                for decoded in whole_frames(container, stream, self._path, seeked=seeked):
+                for decoded in self._decoded(whole_frames(container, stream, self._path, splices, seeked=seeked)):
                     read += 1
                     time = self._time(decoded, stream, read)
                     inside = (self._start is None or time >= self._start) and (self._end is None or time < self._end)
                     image = picture(decoded) if inside else _NOTHING
-                    yield Frame(image, read, time, decoded.duration * (stream.time_base or Fraction(0)) or None)
+                    yield Frame(image, read, time, _duration(decoded), self.info.pixel_aspect)
             except Damage as damage:
                 self._report(damage, read, seeked)
+        if len(splices.shifts) > 1:
+            self._joined = True
+            self._note(f"it is joined from {len(splices.shifts)} recordings; times go on from one to the next")
+
+    def _decoded(self, frames: Iterator[VideoFrame]) -> Iterator[VideoFrame]:
+        if self._deinterlace:
+            return deinterlaced(frames, every=self._stored.fields is not Fields.NONE)
+        return frames if self._stored.fields is not Fields.NONE else self._watched(frames)
+
+    def _watched(self, frames: Iterator[VideoFrame]) -> Iterator[VideoFrame]:
+        for frame in frames:
+            if frame.interlaced_frame:
+                self._note("some of its frames are interlaced; --deinterlace makes whole frames of them")
+            yield frame
+
+    def _note(self, text: str) -> None:
+        if text not in self.notes:
+            self.notes = (*self.notes, text)
 
     def _last_duration(self, frame: Frame) -> Fraction | None:
-        left = None if self._stored.end is None else self._stored.end - frame.time
+        left = None if self._stored.end is None or self._joined else self._stored.end - frame.time
         return left if left is not None and left > 0 else frame.duration
 
     def _seek(self, container: InputContainer, stream: VideoStream) -> bool:
         if not self._start or stream.time_base is None:
             return False
+        if may_be_joined(container) and is_joined(self._path):
+            return False  # times tell no place in it
         target = (self._start + self._stored.origin) / stream.time_base
         container.seek(target.__floor__(), stream=stream)
         return True
 
     def _time(self, frame: VideoFrame, stream: VideoStream, position: int) -> Fraction:
-        if frame.pts is not None and stream.time_base is not None:
-            return frame.pts * stream.time_base - self._stored.origin
+        if frame.pts is not None and frame.time_base is not None:
+            return frame.pts * frame.time_base - self._stored.origin
         rate = self._stored.average_rate or Fraction(25)
         return (position - 1) / rate  # raw streams carry no times
 
@@ -173,41 +208,40 @@ def span_info(info: VideoInfo, start: Fraction | None, end: Fraction | None, rat
 class _Picture:
     """Decoded frames to upright RGB of the wanted size."""
 
-    def __init__(self, info: VideoInfo, stored: VideoInfo, orientation: Orientation) -> None:
-        self._orientation = orientation
-        self._size = (info.height, info.width) if orientation.swap else (info.width, info.height)
+    def __init__(self, info: VideoInfo, stored: VideoInfo, layout: Layout) -> None:
+        self._layout = layout
+        self._final = (info.width, info.height)
+        self._size = self._final[::-1] if layout.orientation.swap else self._final
         matrix = meant_matrix(stored.colour, stored.coded_height)
         self._matrix = swscale_matrix(1 if matrix == RGB_MATRIX else matrix)
         self._range = meant_range(stored.colour, stored.pixel_format)
         self._convert = VideoReformatter()
 
     def __call__(self, frame: VideoFrame) -> Image:
-        width, height = self._size
-        same = (frame.width, frame.height) == self._size
+        if self._layout.simple:
+            return np.ascontiguousarray(upright(self._rgb(frame, self._size), self._layout.orientation))
+        image = arrange(self._rgb(frame, (frame.width, frame.height)), self._layout)
+        if (image.shape[1], image.shape[0]) != self._final:
+            image = np.asarray(cv2.resize(image, self._final, interpolation=cv2.INTER_AREA), np.uint8)
+        return np.ascontiguousarray(image)
+
+    def _rgb(self, frame: VideoFrame, size: tuple[int, int]) -> Image:
         rgb = self._convert.reformat(
             frame,
-            width=width,
-            height=height,
+            width=size[0],
+            height=size[1],
             format="rgb24",
             # BILINEAR takes swscale's quick path: chroma is repeated, which averaging undoes when it is encoded again.
-            interpolation=Interpolation.BILINEAR if same else Interpolation.AREA,
+            interpolation=Interpolation.BILINEAR if (frame.width, frame.height) == size else Interpolation.AREA,
             src_colorspace=self._matrix,
             src_color_range=self._range,
             dst_color_range=RANGE_FULL,
         )
-        image = np.asarray(rgb.to_ndarray(), np.uint8)
-        return np.ascontiguousarray(_upright(image, self._orientation))
+        return np.asarray(rgb.to_ndarray(), np.uint8)
 
 
-def _upright(image: Image, orientation: Orientation) -> Image:
-    turned = cv2.transpose(image) if orientation.swap else image
-    if orientation.mirror_x and orientation.mirror_y:
-        turned = cv2.flip(turned, -1)
-    elif orientation.mirror_x:
-        turned = cv2.flip(turned, 1)
-    elif orientation.mirror_y:
-        turned = cv2.flip(turned, 0)
-    return turned
+def _duration(frame: VideoFrame) -> Fraction | None:
+    return (frame.duration or 0) * (frame.time_base or Fraction(0)) or None
 
 
 def _notes(info: VideoInfo) -> tuple[str, ...]:
@@ -223,4 +257,8 @@ def _notes(info: VideoInfo) -> tuple[str, ...]:
         notes.append("high dynamic range is kept in 8 bits; gradients may show steps")
     if info.colour.matrix not in {RGB_MATRIX, 1, UNSPECIFIED, 4, 5, 6, 7, 9}:
         notes.append("its colour matrix is not known here; colours may shift")
+    if info.fields is Fields.LOST:
+        notes.append("its interlaced fields are mixed by turning or scaling; --deinterlace makes whole frames first")
+    elif info.fields is not Fields.NONE:
+        notes.append("it is interlaced; --deinterlace makes whole frames of it")
     return tuple(notes)

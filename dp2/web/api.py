@@ -9,16 +9,17 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
-from fastapi.responses import FileResponse
+from fastapi.responses import FileResponse, Response, StreamingResponse
 
 from dp2 import __version__
 from dp2.errors import JobError, UsageError
-from dp2.web.gallery import parse_id
+from dp2.web.bundle import zipped
 from dp2.web.jobs import Job, State
-from dp2.web.schema import AboutOut, AnonymizerOut, JobIn, JobOut, LimitsOut, MediaOut, Problem
+from dp2.web.schema import AboutOut, AnonymizerOut, Identity, JobIn, JobOut, LimitsOut, MediaOut, Problem
 from dp2.web.service import Service, check_anonymizer
 from dp2.web.store import Media, NotFound, Session, TooMuch
 from dp2.web.uploads import receive
+from dp2.web.workers.gallery import parse_id
 
 router = APIRouter(
     prefix="/api",
@@ -150,6 +151,17 @@ async def result(request: Request, job_id: str) -> FileResponse:
     if job.target is None:
         raise NotFound("this job makes no file.")
     return _file(job.target, _MIME.get(job.target.suffix, "application/octet-stream"), job.filename)
+
+
+@router.get("/results", response_class=StreamingResponse)
+async def results(request: Request, job: Annotated[list[Identity], Query(min_length=1, max_length=200)]) -> Response:
+    """Several anonymized files as one ZIP; `job` is repeated."""
+    chosen = [_finished(request, identity) for identity in job]
+    made = [(one.target, one.filename) for one in chosen if one.target is not None and one.target.is_file()]
+    if len(made) < len(chosen):
+        raise NotFound("one of these jobs makes no file, or it was deleted.")
+    headers = {"Content-Disposition": 'attachment; filename="anonymized.zip"'}
+    return StreamingResponse(zipped(made), media_type="application/zip", headers=headers)
 
 
 @router.get("/jobs/{job_id}/preview", response_class=FileResponse)

@@ -22,12 +22,16 @@ class Problem(BaseModel):
 class AnonymizerOut(BaseModel):
     """One that comes with dp2.
 
-    `ready`: its weights are on this machine.
+    `ready`: its weights are on this machine. `group`: what it does, in two words. `rare`: for experiments. `picture`:
+    below /page/, what it makes of a photo.
     """
 
     name: str
     about: str
     ready: bool
+    group: str
+    rare: bool
+    picture: str | None
 
 
 class LimitsOut(BaseModel):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,7 +12,7 @@ from dp2.errors import Dp2Error, UsageError
 from dp2.web.jobs import JobQueue
 from dp2.web.limits import Limits
 from dp2.web.store import Media, Session, Store
-from dp2.web.worker import Worker
+from dp2.web.workers.process import Worker
 
 _INSPECTOR_MEMORY = 8 * 1024**3  # address space: a picture that asks for more is refused, not the machine frozen
 _SWEEP = 30.0  # seconds between two looks for what is to be deleted
@@ -25,12 +26,13 @@ class Service:
     Attributes:
         limits: what it takes on.
         devices: one worker each; None = as the configs say.
-        default: the anonymizer that the page offers first, and that is built at the start.
+        default: the anonymizer that the page offers first, and that is built and tried at the start; that of the
+            command line.
     """
 
     limits: Limits = field(default_factory=Limits)
     devices: tuple[str | None, ...] = (None,)
-    default: str = "face_blur"
+    default: str = "face_tiny"
 
     def __post_init__(self) -> None:
         self.store = Store(self.limits)
@@ -45,12 +47,16 @@ class Service:
         """Begin to work."""
         self._tasks = [asyncio.create_task(self._serve(worker)) for worker in self.workers]
         self._tasks.append(asyncio.create_task(self._sweep_for_ever()))
+        self._tasks.append(asyncio.create_task(self._list_early()))
 
     async def stop(self) -> None:
         """End everything and delete everything."""
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        listed = [] if self._listed is None else [self._listed]
+        for future in listed:
+            future.cancel()
+        await asyncio.gather(*self._tasks, *listed, return_exceptions=True)
         for worker in (*self.workers, self.inspector):
             await worker.stop()
         self.store.close()
@@ -79,6 +85,11 @@ class Service:
                 self.inspector.run("catalogue", {}, seconds=self.limits.inspect_seconds)
             )
         return await asyncio.shield(self._listed)
+
+    async def _list_early(self) -> None:
+        """The first page finds the list made."""
+        with contextlib.suppress(Dp2Error):  # whoever asks for it is told
+            await self._list()
 
     async def _serve(self, worker: Worker) -> None:
         try:

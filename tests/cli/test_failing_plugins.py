@@ -134,7 +134,7 @@ class _Exits:
 
 def test_library_raises_its_own_error_for_a_plugin_that_exits(scene: np.ndarray) -> None:
     from dp2.anonymizer import load_anonymizer
-    from dp2.compose.paint import paint
+    from dp2.paint.paint import paint
     from dp2.types import Region
 
     built = load_anonymizer("face_blur")
@@ -175,8 +175,8 @@ def test_worker_of_the_page_answers_for_a_task_that_exits_and_goes_on(monkeypatc
     import io
     import threading
 
-    from dp2.web import tasks
-    from dp2.web.child import Line, serve
+    from dp2.web.workers import tasks
+    from dp2.web.workers.child import Line, serve
 
     def exits(*_: object) -> dict[str, object]:
         raise SystemExit(0)

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dp2.detect.coco import CocoDetections
-from dp2.detect.formats import open_detections
-from dp2.detect.stored import StoredDetections
+from dp2.detections.coco import CocoDetections
+from dp2.detections.formats import open_detections
+from dp2.detections.stored import StoredDetections
 from dp2.errors import DetectionFileError
 from dp2.types import Frame
 
@@ -143,7 +143,7 @@ BOMBS: dict[str, Callable[[], Any]] = {
 SETUP = """
 import numpy as np
 from pathlib import Path
-from dp2.detect.formats import open_detections
+from dp2.detections.formats import open_detections
 from dp2.types import Frame
 FRAME = Frame(np.zeros((1080, 1920, 3), np.uint8))
 def work(name): open_detections(Path(name)).lookup("p.mp4", FRAME, ["face"])

@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 
 from dp2.errors import OutputError, UnsupportedMedia, UsageError
+from dp2.media.video_info import Colour, VideoInfo
 from dp2.sink.encoder import Encoding
 from dp2.sink.video import VideoSink
 from dp2.source.video import VideoSource
 from dp2.types import Frame
-from dp2.video_info import Colour, VideoInfo
 
 
 def copy(path: Path, target: Path, **options) -> VideoSource:
@@ -254,6 +254,25 @@ def test_other_codecs(clips, out: Path, codec: str) -> None:
     written = copy(path, out / ("b.mkv" if codec == "ffv1" else "b.mp4"), encoding=Encoding(codec=codec))
     assert len(list(written)) == 4
     assert np.abs(next(iter(written)).image.astype(int) - clips.frame(0)).mean() < 6
+
+
+@pytest.mark.parametrize(
+    ("codec", "options"),
+    [
+        ("libx264", {"x264-params": "keyint=2"}),
+        ("libx265", {"x265-params": "keyint=2:info=1"}),
+        ("libsvtav1", {}),
+        ("libvpx-vp9", {}),
+        ("mpeg4", {}),
+        ("mjpeg", {}),
+        ("ffv1", {}),
+    ],
+)
+def test_no_encoder_signs_its_stream(clips, out: Path, codec: str, options: dict[str, str]) -> None:
+    copy(clips.make("a.mp4", 4), out / "b.mkv", encoding=Encoding(codec=codec, options=options))
+    data = (out / "b.mkv").read_bytes()
+    for trace in (b"x264", b"x265", b"keyint", b"Lavc", b"SVT", b"vpx"):
+        assert trace not in data
 
 
 def test_same_frames_give_the_same_bytes_on_a_busy_machine(clips, out: Path) -> None:

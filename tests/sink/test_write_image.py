@@ -14,6 +14,7 @@ from dp2.errors import OutputError, UsageError
 from dp2.sink.image import write_image
 from dp2.sink.naming import PHOTO_FORMATS
 from dp2.source.image import read_image
+from dp2.source.profile import rebuilt_profile
 from dp2.types import Picture
 
 SUFFIXES = sorted(PHOTO_FORMATS)
@@ -83,7 +84,8 @@ def test_alpha_follows_a_smaller_picture(tmp_path: Path, scene: np.ndarray) -> N
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".webp", ".avif", ".heic"])
 def test_colour_profile_is_kept(tmp_path: Path, scene: np.ndarray, suffix: str) -> None:
-    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    profile = rebuilt_profile(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    assert profile is not None
     write_image(tmp_path / f"a{suffix}", scene, like=Picture(scene, icc_profile=profile))
     assert read_image(tmp_path / f"a{suffix}").icc_profile == profile
 

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import io
 import os
+import struct
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -171,3 +173,26 @@ def test_damage_anywhere_is_read_or_refused_but_never_anything_else(
     except (UnreadableMedia, UnsupportedMedia) as error:
         outcome = str(error)
     assert outcome == "uint8" or (str(tmp_path) in outcome and "\n" not in outcome)
+
+
+def with_more_scans(jpeg: bytes, count: int) -> bytes:
+    """A progressive JPEG whose last scan is repeated."""
+    last, end = jpeg.rindex(b"\xff\xda"), len(jpeg) - 2
+    return jpeg[:end] + jpeg[last:end] * count + jpeg[end:]
+
+
+def test_small_jpeg_of_many_passes_over_many_pixels_is_refused_at_once(tmp_path: Path) -> None:
+    large = encoded(Image.new("RGB", (5000, 4000), (90, 120, 30)), "JPEG", progressive=True)
+    (tmp_path / "a.jpg").write_bytes(with_more_scans(large, 150))
+    assert "160 passes" in refusal(tmp_path / "a.jpg")
+    small = encoded(Image.new("RGB", (500, 400), (90, 120, 30)), "JPEG", progressive=True)
+    (tmp_path / "b.jpg").write_bytes(with_more_scans(small, 150))
+    assert read_image(tmp_path / "b.jpg").image.shape == (400, 500, 3)
+
+
+def test_png_of_17000_pixels_square_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
+    header = struct.pack(">II", 17_000, 17_000) + bytes([8, 2, 0, 0, 0])
+    chunk = struct.pack(">I", 13) + b"IHDR" + header + struct.pack(">I", zlib.crc32(b"IHDR" + header))
+    data = struct.pack(">I", 4) + b"IDAT" + bytes(8)
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + chunk + data)
+    assert "--max-pixels" in refusal(tmp_path / "a.png")

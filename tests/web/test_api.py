@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zipfile
 from pathlib import Path
 
 import av
@@ -141,3 +142,19 @@ def test_openapi_describes_every_route(client) -> None:
     } <= described.keys()
     assert "delete" in described["/api/jobs/{job_id}"]
     assert client.get("/docs").status_code == 404
+
+
+def test_results_of_a_session_come_as_one_zip(client, server, media: Path) -> None:
+    photos = [client.send_file(media / name, "photo.jpg") for name in ("astronaut.jpg", "grace_hopper.jpg")]
+    jobs = [client.finish(client.begin(photo)) for photo in photos]
+    found = client.finish(client.begin(photos[0], task="detect"))
+    wanted = [("job", job["id"]) for job in jobs]
+    answer = client.get("/api/results", params=wanted)
+    assert answer.headers["content-type"] == "application/zip"
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        assert archive.namelist() == ["photo_anonymized.jpg", "photo_anonymized (2).jpg"]
+        assert archive.read("photo_anonymized.jpg") == client.get(f"/api/jobs/{jobs[0]['id']}/result").content
+    assert client.get("/api/results").status_code == 400
+    assert client.get("/api/results", params=[*wanted, ("job", found["id"])]).status_code == 404
+    with server.client() as stranger:
+        assert stranger.get("/api/results", params=wanted).status_code == 404

@@ -11,10 +11,10 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from dp2.detect.engine import Network, load_engine
-from dp2.detect.yunet import YuNet
+from dp2.detect.faces.yunet import YuNet
 from dp2.errors import ChecksumMismatch, UnsafeCheckpoint
-from dp2.onnx_processor import on_processor
+from dp2.inference.engine import load_engine
+from dp2.inference.network import Network
 from dp2.weights.onnx_files import check_onnx, read_onnx
 
 CASES = Path(__file__).resolve().parents[2].parent / "shared" / "cases"
@@ -127,9 +127,6 @@ def test_hostile_network_reaches_no_engine(name: str, tmp_path: Path, monkeypatc
     for engine in ("auto", "onnxruntime", "openvino", "opencv"):
         with pytest.raises(UnsafeCheckpoint):
             load_engine(Network(data, ("y",)), engine=engine)
-    for engine in ("auto", "onnxruntime", "openvino"):
-        with pytest.raises(UnsafeCheckpoint):
-            on_processor(data, engine=engine)
 
 
 def test_plain_networks_pass_and_run() -> None:

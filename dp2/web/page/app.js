@@ -5,12 +5,14 @@ import { Camera } from "/page/camera.js";
 import { addReferences, drawReferences, remembered } from "/page/known.js";
 import { show } from "/page/show.js";
 import { $, Item, clock, state } from "/page/state.js";
+import { drawWays } from "/page/ways.js";
 import { add, anonymize, anonymizerChanged, changed, describeAnonymizer, detect, remove, settingsChanged } from "/page/work.js";
 
 function wireFiles() {
   $("upload").onchange = (event) => { add([...event.target.files]); event.target.value = ""; };
   $("reference").onchange = (event) => { addReferences([...event.target.files]); event.target.value = ""; };
-  $("anonymizer").onchange = anonymizerChanged;
+  $("ways").onchange = (event) => anonymizerChanged(event.target.value);
+  $("to-camera").onclick = () => $("tab-camera").click();
   for (const id of ["only", "keep-audio", "keep-metadata"]) $(id).onchange = settingsChanged;
   $("detect").onclick = () => detect(state.current);
   $("run").onclick = () => { for (const item of state.items) if (!item.result && !item.running) anonymize(item); };
@@ -108,21 +110,14 @@ function wireCamera() {
 }
 
 function offerAnonymizers() {
-  for (const select of [$("anonymizer"), $("live-anonymizer")]) {
-    const groups = [["", true], ["Weights are not on this machine", false]].map(([label, ready]) => {
-      const options = state.anonymizers.filter((one) => one.ready === ready).map((one) => {
-        const option = new Option(one.name, one.name, one.name === state.about.default, one.name === state.about.default);
-        option.disabled = !ready;
-        return option;
-      });
-      if (ready || options.length === 0) return options;
-      const group = document.createElement("optgroup");
-      group.label = label;
-      group.append(...options);
-      return [group];
-    });
-    select.replaceChildren(...groups.flat());
-  }
+  const ready = state.anonymizers.filter((one) => one.ready);
+  $("live-anonymizer").replaceChildren(...ready.map((one) => new Option(one.name, one.name)));
+  choose(state.about.default);
+}
+
+function choose(name) {
+  state.anonymizer = $("live-anonymizer").value = name;
+  drawWays();
 }
 
 // After a reload the session's files and results are still there.
@@ -132,7 +127,7 @@ async function restore() {
   state.references = media.filter((one) => known.has(one.id));
   state.items = media.filter((one) => !known.has(one.id)).map((one) => new Item(one));
   const last = jobs.at(-1)?.anonymizer;
-  if (last) $("anonymizer").value = $("live-anonymizer").value = last;
+  if (last) choose(last);
   for (const item of state.items) {
     const done = jobs.filter((job) => job.media === item.media.id && job.state === "done" && job.anonymizer === last);
     item.found = done.findLast((job) => job.task === "detect") ?? null;
@@ -144,7 +139,17 @@ async function restore() {
   drawReferences();
 }
 
+// On a phone the button stays at the lower edge; as much as it covers can be scrolled free.
+function keepFree() {
+  const room = new ResizeObserver((entries) => {
+    for (const { target } of entries)
+      if (target.offsetHeight) document.documentElement.style.setProperty("--act", `${target.offsetHeight}px`);
+  });
+  for (const card of document.querySelectorAll(".act")) room.observe(card);
+}
+
 async function begin() {
+  keepFree();
   if (!/^(localhost|127\..*|\[::1\])$/.test(location.hostname)) $("promise").textContent = `Goes to ${location.hostname} only`;
   wireFiles();
   wireDropping();

@@ -25,28 +25,31 @@ function box(found, frame, keep, toggle) {
   button.style.height = share(Math.min(y1, frame.height) - Math.max(0, y0), frame.height);
   button.dataset.id = found.id ?? "";
   button.disabled = found.id === null;
-  mark(button, found, keep);
+  mark(button, found, keep, false);
   button.onclick = () => toggle(found.id);
   return button;
 }
 
-function mark(button, found, keep) {
+// What happens to somebody, before the result is made and after.
+const fate = (stays, done) => (stays ? (done ? "stayed" : "stays") : done ? "changed" : "will change");
+
+function mark(button, found, keep, done) {
   const stays = keep.has(found.id);
   button.setAttribute("aria-pressed", stays);
   const what = found.kind.replace("_", " ");
-  button.title = found.id === null ? `${what}: has no track, so it is changed` : stays ? `${what}: stays` : `${what}: is changed`;
+  button.title = found.id === null ? `${what}: has no track, so it will change` : `${what}: ${fate(stays, done)}`;
   // What a screen reader says must not change with the state, which `aria-pressed` tells.
   button.setAttribute("aria-label", `${what} ${found.id?.split(":")[1] ?? ""} stays; score ${found.score}`);
 }
 
-export function markAll(roots, keep) {
+export function markAll(roots, keep, done) {
   for (const root of roots)
     for (const button of root.querySelectorAll("[data-id]")) {
       const stays = keep.has(button.dataset.id);
       button.setAttribute("aria-pressed", stays);
       const word = button.querySelector("span");
-      if (word) word.textContent = stays ? "stays" : "changed";
-      else if (!button.disabled) button.title = button.title.replace(/: .*/, stays ? ": stays" : ": is changed");
+      if (word) word.textContent = fate(stays, done);
+      else if (!button.disabled) button.title = button.title.replace(/: .*/, `: ${fate(stays, done)}`);
     }
 }
 
@@ -80,7 +83,7 @@ function chipOf(found, keep, toggle) {
   const canvas = document.createElement("canvas");
   canvas.width = canvas.height = 112;
   const word = document.createElement("span");
-  word.textContent = keep.has(found.id) ? "stays" : "changed";
+  word.textContent = fate(keep.has(found.id), false);
   chip.append(canvas, word);
   chip.setAttribute("aria-pressed", keep.has(found.id));
   chip.setAttribute("aria-label", `${found.kind.replace("_", " ")} ${found.id.split(":")[1]} stays`);

@@ -1,8 +1,8 @@
 // Draws what the page knows; changes nothing.
 
 import { comparePhotos, compareVideos, stopCompare } from "/page/compare.js";
-import { drawChips, drawFrame } from "/page/people.js";
-import { $, clock, duration, state } from "/page/state.js";
+import { drawChips, drawFrame, markAll } from "/page/people.js";
+import { $, clock, duration, state, took } from "/page/state.js";
 
 export const clicks = { select() {}, toggle() {} }; // what a click on a tile or a face does: set by work.js
 
@@ -14,6 +14,7 @@ export function show() {
   drawStrip();
   drawView(item);
   drawWho(item);
+  if (item) markAll([$("people"), $("chips")], item.keep, item.result !== null);
   drawActions(item);
 }
 
@@ -28,7 +29,8 @@ function drawStrip() {
     tile.title = item.media.name;
     tile.setAttribute("aria-current", item === state.current);
     tile.onclick = () => clicks.select(item);
-    const words = item.result ? "done" : item.running ? "…" : item.problem ? "!" : item.photo ? "" : duration(item.media.seconds);
+    const length = item.photo ? "" : duration(item.media.seconds);
+    const words = item.running ? "…" : item.problem ? "!" : [item.result ? "done" : "", length].filter(Boolean).join(" · ");
     if (words) {
       const badge = document.createElement("span");
       badge.className = item.result ? "badge done" : "badge";
@@ -52,7 +54,7 @@ let drawn = ""; // what the view shows, so that it is not drawn again under some
 function drawView(item) {
   if (!item) { stopCompare($("compare")); $("people").replaceChildren(); drawn = ""; return; }
   const compare = item.mode === "compare" && item.result !== null;
-  $("view-name").textContent = `${item.media.name} · ${item.media.width}×${item.media.height}`;
+  $("view-name").textContent = [item.media.name, `${item.media.width}×${item.media.height}`, duration(item.media.seconds)].filter(Boolean).join(" · ");
   $("show-people").setAttribute("aria-pressed", !compare);
   $("show-compare").setAttribute("aria-pressed", compare);
   $("show-compare").disabled = !item.result;
@@ -88,7 +90,7 @@ function drawWho(item) {
   $("who-all").hidden = ids.length === 0;
   $("who-hint").textContent = item.running?.task === "detect" ? "Looking for people…"
     : !item.found ? "Find people first, then click whom to keep; or anonymize everybody at once."
-    : ids.length ? "Click a face to keep it as it is. Everybody else is changed."
+    : ids.length ? "Click a face to keep it as it is. Everybody else will change."
     : "Nobody was found.";
   if (chipsOf === item.found) return;
   chipsOf = item.found;
@@ -108,13 +110,17 @@ export function drawActions(item) {
   $("problem").hidden = !problem;
   $("problem").textContent = problem;
   const done = item?.result && !running;
-  $("outcome").textContent = done ? [item.result.said, ...item.result.notes].join("\n") : "";
+  $("outcome").textContent = done ? [`${item.result.said} · took ${took(item.result.seconds)}`, ...item.result.notes].join("\n") : "";
   $("download").hidden = !done;
   if (done) {
     $("download").href = `/api/jobs/${item.result.id}/result`;
     $("download").download = item.result.filename;
     $("download").textContent = `Download ${item.result.filename}`;
   }
+  const made = state.items.filter((other) => other.result && !other.running);
+  $("download-all").hidden = made.length < 2;
+  $("download-all").textContent = `Download all ${made.length} as ZIP`;
+  $("download-all").href = `/api/results?${new URLSearchParams(made.map((other) => ["job", other.result.id]))}`;
   $("run").hidden = Boolean(done) && open.length === 0;
   $("run").disabled = open.length === 0;
   $("run").textContent = open.length > 1 ? `Anonymize ${open.length} files` : "Anonymize";
@@ -131,7 +137,7 @@ function progress(text, share) {
 function words(job) {
   if (job.state === "queued") return job.place > 1 ? `${job.place - 1} before you in the queue` : "Next in the queue";
   const what = job.task === "detect" ? "Looking for people" : "Anonymizing";
-  if (!job.total || job.total < 2 || !job.done) return `${what}…`;
+  if (!job.total || job.total < 2 || !job.done) return job.seconds >= 1 ? `${what}… ${took(job.seconds)}` : `${what}…`;
   const rate = job.done / job.seconds;
   return `${what}: ${job.done} of ${job.total} · ${rate.toFixed(0)} frames/s · ${clock((job.total - job.done) / rate)} left`;
 }

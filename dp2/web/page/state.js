@@ -2,7 +2,7 @@
 
 export const $ = (id) => document.getElementById(id);
 
-export const state = { items: [], current: null, references: [], anonymizers: [], about: null, uploading: null, problem: "" };
+export const state = { items: [], current: null, references: [], anonymizers: [], anonymizer: "", about: null, uploading: null, problem: "" };
 
 export class Item {
   constructor(media) {
@@ -21,6 +21,9 @@ export class Item {
 }
 
 export const duration = (seconds) => (seconds == null ? "" : clock(seconds));
+
+// How long something took: short times with a fraction.
+export const took = (seconds) => (seconds < 9.95 ? `${seconds.toFixed(1)}\u00a0s` : seconds < 60 ? `${Math.round(seconds)}\u00a0s` : `${clock(seconds)}\u00a0min`);
 
 export function clock(seconds) {
   const whole = Math.max(0, Math.round(seconds));

@@ -1,7 +1,6 @@
 // What can be done with files: upload, detect, choose, anonymize, delete.
 
 import * as api from "/page/api.js";
-import { markAll } from "/page/people.js";
 import { clicks, drawActions, show } from "/page/show.js";
 import { $, Item, state } from "/page/state.js";
 
@@ -20,7 +19,6 @@ function toggle(item, id) {
 // The choice is another one than the result was made with.
 export function changed(item) {
   forgetResult(item);
-  markAll([$("people"), $("chips")], item.keep);
   show();
 }
 
@@ -64,7 +62,7 @@ export async function send(file) {
 async function work(item, wanted) {
   item.problem = "";
   try {
-    const job = await api.submit({ media: item.media.id, anonymizer: $("anonymizer").value, ...wanted });
+    const job = await api.submit({ media: item.media.id, anonymizer: state.anonymizer, ...wanted });
     const told = (current) => {
       item.running = current;
       if (item === state.current) drawActions(item);
@@ -82,9 +80,9 @@ async function work(item, wanted) {
 }
 
 export async function detect(item) {
-  const anonymizer = $("anonymizer").value;
+  const anonymizer = state.anonymizer;
   const found = await work(item, { task: "detect" });
-  if (found && anonymizer !== $("anonymizer").value) return item.photo ? detect(item) : show();
+  if (found && anonymizer !== state.anonymizer) return item.photo ? detect(item) : show();
   if (found) {
     item.found = found;
     item.frame = 0;
@@ -94,7 +92,7 @@ export async function detect(item) {
 }
 
 const wishes = (item) => ({
-  anonymizer: $("anonymizer").value,
+  anonymizer: state.anonymizer,
   detections: item.found?.id ?? null,
   keep: [...item.keep],
   references: state.references.map((media) => media.id),
@@ -124,14 +122,15 @@ export async function remove(item) {
 }
 
 export function describeAnonymizer() {
-  const chosen = state.anonymizers.find((other) => other.name === $("anonymizer").value);
+  const chosen = state.anonymizers.find((other) => other.name === state.anonymizer);
   $("anonymizer-about").textContent = chosen?.about ?? "";
 }
 
 // Another anonymizer finds other people: what was found and made by the one before is void.
-export function anonymizerChanged() {
+export function anonymizerChanged(name) {
+  state.anonymizer = name;
   describeAnonymizer();
-  $("live-anonymizer").value = $("anonymizer").value;
+  $("live-anonymizer").value = name;
   for (const item of state.items) {
     forgetResult(item);
     item.found = null;
