@@ -18,6 +18,7 @@ from dp2 import pictures
 from dp2.config.face_detectors import use_face_detector
 from dp2.detect.display_shape import detect_as_shown
 from dp2.errors import DetectionError, Dp2Error, UsageError
+from dp2.failures import said
 from dp2.paint.paint import Outcome, Painted, paint
 from dp2.prefetch import Prefetch, batched
 from dp2.result import Result
@@ -207,11 +208,11 @@ class Anonymizer:
         relax = 1.0 if self.tracker is None else self.tracker.relax
         try:
             found = detect_as_shown(self.detector, frames, relax=relax)
-        except Dp2Error:
+        except (Dp2Error, KeyboardInterrupt):
             raise
-        except Exception as error:
+        except BaseException as error:  # SystemExit of a plugin too: nobody has looked at these frames
             where = f"frame {frames[0].index}" if len(frames) == 1 else f"frames {frames[0].index}-{frames[-1].index}"
-            raise DetectionError(f"the detector failed on {where}: {type(error).__name__}: {error}") from error
+            raise DetectionError(f"the detector failed on {where}: {said(error)}") from error
         if len(found) != len(frames):
             raise DetectionError(f"the detector answered for {len(found)} of {len(frames)} frames.")
         return found

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import io
+import json
 import os
 import struct
+import subprocess
 import sys
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -300,3 +303,75 @@ def _publish(folder: Path, name: str, state: Mapping[str, Any], centers: Any = N
 def publish() -> Callable[..., Path]:
     """`publish(folder, file name, state, centers=None)` writes a checkpoint in the published layout."""
     return _publish
+
+
+_LIMITED = """
+import faulthandler, json, resource, sys
+from pathlib import Path
+{setup}
+from dp2.errors import Dp2Error
+used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + {memory}, used + {memory}))
+for name in json.loads(sys.argv[1]):
+    faulthandler.dump_traceback_later({seconds}, exit=True)
+    try:
+        work(name)
+        told = "fine"
+    except Dp2Error as error:
+        told = f"{{type(error).__name__}}: {{error}}"
+    except MemoryError:
+        told = "MEMORY"
+    except BaseException as error:
+        told = f"UNFORESEEN {{type(error).__name__}}: {{str(error)[:300]}}"
+    print(json.dumps([name, told]), flush=True)
+"""
+
+
+def _verdicts(setup: str, names: Sequence[str], *, memory: int = 1 << 30, seconds: int = 20) -> dict[str, str]:
+    """What becomes of hostile files in a child process of bounded memory and time, where a bomb fails only its test.
+
+    Args:
+        setup: code that defines `work(name)` and imports what that needs.
+        names: what `work` is called with, one after the other.
+        memory: bytes of address space beyond what the imports take.
+        seconds: for each name.
+
+    Returns:
+        name → "fine", the error of dp2 with its class, MEMORY, or UNFORESEEN and the error. The name at which the child
+        hung or died is "DEAD", and those behind it are missing.
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", _LIMITED.format(memory=memory, seconds=seconds, setup=setup), json.dumps(list(names))],
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    told = dict(json.loads(line) for line in done.stdout.splitlines() if line.startswith('["'))
+    left = [name for name in names if name not in told]
+    return told | ({left[0]: f"DEAD {done.stderr[-1500:]}"} if left else {})
+
+
+@pytest.fixture(scope="session")
+def verdicts() -> Callable[..., dict[str, str]]:
+    """`verdicts(setup, names)`: see `_verdicts`."""
+    if sys.platform != "linux":
+        pytest.skip("memory is bounded only on Linux")
+    return _verdicts
+
+
+def _vouch(patch: pytest.MonkeyPatch, folder: Path, home: Path) -> None:
+    """Search `folder` for checkpoints as a user who has pinned all that lies there, whatever is published."""
+    files = [path for path in folder.iterdir() if path.is_file()]
+    pins = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+    (home / "weights").mkdir(parents=True, exist_ok=True)
+    (home / "weights" / "pins.json").write_text(json.dumps(pins))
+    patch.setenv("DP2_HOME", str(home))
+    patch.setenv("DP2_WEIGHTS", str(folder))
+
+
+@pytest.fixture(scope="session")
+def vouch() -> Callable[[pytest.MonkeyPatch, Path, Path], None]:
+    """`vouch(monkeypatch, folder, home)`: made-up checkpoints in a folder are found by the published ones' names."""
+    return _vouch

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from dp2.batch.claims import Claim, Claims
 from dp2.errors import Dp2Error, OutputError
+from dp2.failures import unforeseen
 
 _PAUSE = 0.2  # seconds between looks at what others are doing
 
@@ -52,6 +53,10 @@ def share(
                         raise
                 except Dp2Error as error:
                     failed[task] = error
+                except KeyboardInterrupt:
+                    raise
+                except BaseException as error:  # whatever it is, the other tasks are done
+                    failed[task] = unforeseen(error, task)
         if idle:
             time.sleep(_PAUSE)
     return list(failed.values())

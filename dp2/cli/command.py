@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from dp2.errors import Dp2Error
+from dp2.failures import said, wants_tracebacks
 
 _GROUP = "_dp2_group"
 _REST = "Other"
@@ -43,6 +44,12 @@ class GroupedCommand(click.Command):
         except KeyboardInterrupt as error:
             click.echo("stopped; nothing half-written is left.", err=True)
             raise click.exceptions.Exit(INTERRUPTED) from error
+        except (click.ClickException, click.exceptions.Exit, click.Abort, GeneratorExit):
+            raise
+        except BaseException as error:  # a plugin's SystemExit(0) must not look like success
+            if wants_tracebacks():
+                raise
+            raise _Shown(f"{self.name} failed ({said(error)}); DP2_DEBUG=1 shows where.", 1) from error
 
 
 class SuggestingGroup(click.Group):

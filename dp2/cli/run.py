@@ -17,7 +17,8 @@ import click
 from dp2.cli.command import INTERRUPTED, Terminated
 from dp2.cli.inputs import ANIMATION, CAMERA, FRAMES, IMAGE, VIDEO, Collected, Job, Request, collect, parse_request
 from dp2.cli.report import Record, RunReport
-from dp2.errors import Dp2Error, OutputError, UsageError
+from dp2.errors import OutputError, UsageError
+from dp2.failures import failure_of, wants_tracebacks
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -217,14 +218,11 @@ def _one(anonymizer: Anonymizer, job: Job, settings: Options | FolderOptions, pr
             done = _anonymize(anonymizer, job, settings, shown, progress.say)
         record.summary, record.notes = done.summary, done.notes
         progress.say(f"{job.name} -> {job.target}: {done.summary}", *(f"{job.name}: {note}" for note in done.notes))
-    except Dp2Error as error:
-        record.status, record.error, record.misused = "failed", str(error), isinstance(error, UsageError)
-        progress.say(f"error: {error}")
-    except OSError as error:
-        record.status, record.error = "failed", f"{job.name}: {error.strerror or error}"
-        progress.say(f"error: {record.error}")
-    except MemoryError:
-        record.status, record.error = "failed", f"{job.name}: not enough memory; try --max-res. Nothing was written."
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # of any class, from a damaged file or somebody's plugin, SystemExit included
+        record.status, record.error = "failed", failure_of(error, job.name)
+        record.misused = isinstance(error, UsageError)
         progress.say(f"error: {record.error}")
     record.seconds = time.perf_counter() - began
     return record
@@ -319,4 +317,6 @@ def _log_to_stderr() -> None:
 
     handler = RichHandler(console=Console(stderr=True), show_time=False, show_path=False)
     warnings.filterwarnings("ignore", module="PIL")  # on damaged EXIF, which dp2 reports itself
+    if wants_tracebacks():
+        logging.getLogger("dp2").setLevel(logging.DEBUG)
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler])

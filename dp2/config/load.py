@@ -23,6 +23,8 @@ from typing import TYPE_CHECKING, Any
 
 from dp2.config.walk import children
 from dp2.errors import ConfigError
+from dp2.failures import said
+from dp2.plain_yaml import parse_yaml
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -98,6 +100,10 @@ def build(node: Any) -> Any:
                 raise cause from error
             cause = cause.__cause__
         raise ConfigError(f"the config cannot be built: {' '.join(str(error).split())}") from error
+    except (Dp2Error, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # hydra lets through what is no Exception, e.g. SystemExit
+        raise ConfigError(f"the config cannot be built: {said(error)}") from error
 
 
 def find_config(path_or_name: str | os.PathLike[str]) -> Path:
@@ -142,7 +148,8 @@ def apply_override(config: DictConfig, override: str) -> None:
     Raises:
         ConfigError: it is not of this form, or the key does not exist (the nearest one is named).
     """
-    import yaml
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
 
     key, separator, text = override.partition("=")
     adds = key.startswith("+")
@@ -150,17 +157,18 @@ def apply_override(config: DictConfig, override: str) -> None:
     if not separator or not key:
         raise ConfigError(f"override {override!r} is not of the form key.path=value.")
     try:
-        value = yaml.safe_load(text) if text.strip() else ""
+        value = parse_yaml(text) if text.strip() else ""
         if value is None and text.strip().startswith("#"):
             value = text.strip()  # a colour, not a comment
-    except yaml.YAMLError as error:
-        raise ConfigError(f"the value of override {override!r} is not valid YAML.") from error
-    if adds:
-        from omegaconf import OmegaConf
-
-        OmegaConf.update(config, key, value, merge=False, force_add=True)
-    else:
-        set_key(config, key, value)
+    except ValueError as error:
+        raise ConfigError(f"the value of override {override[:100]!r} is not valid YAML ({error}).") from error
+    try:
+        if adds:
+            OmegaConf.update(config, key, value, merge=False, force_add=True)
+        else:
+            set_key(config, key, value)
+    except (OmegaConfBaseException, TypeError, AttributeError, ValueError, LookupError) as error:
+        raise ConfigError(f"override {override[:100]!r} does not fit the config: {said(error)}") from error
 
 
 def set_key(config: DictConfig, key: str, value: Any) -> None:
@@ -240,13 +248,13 @@ def _run(path: Path) -> dict[str, Any]:
         sys.modules[module_name] = module
         try:
             loader.exec_module(module)
-        except ConfigError:
+        except (ConfigError, KeyboardInterrupt):
             raise
         except SyntaxError as error:
             shown = (error.text or "").strip()
             raise ConfigError(f"{error.filename}, line {error.lineno}: {error.msg}: {shown}") from error
-        except Exception as error:
-            raise ConfigError(f"{_where(error, root)}: {type(error).__name__}: {error}") from error
+        except BaseException as error:  # a config that exits has not said what to do
+            raise ConfigError(f"{_where(error, root)}: {said(error)}") from error
     return vars(module)
 
 

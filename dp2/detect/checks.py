@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dp2.errors import DetectionError, EngineError, UsageError, WeightsError
+from dp2.failures import said
 from dp2.types import Detections, Image, Origin
 
 T = TypeVar("T")
@@ -23,11 +24,11 @@ def detection_errors(detector: str) -> Iterator[None]:
     """
     try:
         yield
-    except (DetectionError, UsageError, WeightsError, EngineError):
+    except (DetectionError, UsageError, WeightsError, EngineError, KeyboardInterrupt, GeneratorExit):
         raise
-    except Exception as error:
+    except BaseException as error:
         # numpy, cv2, torch and the engines share no base; a frame that nobody looked at must not be written out
-        raise DetectionError(f"{detector} failed: {' '.join(str(error).split()) or type(error).__name__}") from error
+        raise DetectionError(f"{detector} failed: {said(error)}") from error
 
 
 def check_images(images: Sequence[Image]) -> None:

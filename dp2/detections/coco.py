@@ -14,10 +14,13 @@ from typing import IO, Any
 
 from dp2.detections.coco_names import kind_of
 from dp2.detections.coco_shapes import rows_of
+from dp2.detections.fields import check_count, check_masks, parse_json, shown, text_of, whole_number
 from dp2.detections.records import from_records, to_records
 from dp2.detections.stored import check_place, medium_of
 from dp2.errors import DetectionFileError
 from dp2.types import Detections, Frame
+
+_LARGEST = 1 << 30  # bytes; the annotations of COCO's 118,000 training pictures have 450 MB
 
 
 class CocoDetections:
@@ -34,7 +37,10 @@ class CocoDetections:
         self.path = path
         content = _read(path)
         try:
-            kinds = {_id(row, "id"): kind_of(str(row["name"])) for row in content["categories"]}
+            kinds = {
+                _id(row, "id"): kind_of(text_of(row, "name", f"{path}: categories, id {shown(row.get('id'))}"))
+                for row in content["categories"]
+            }
             self._images: dict[tuple[str, int], Mapping[str, Any]] = {}
             self._rows: dict[int, list[tuple[str, Mapping[str, Any]]]] = {}
             self.kinds: set[str] = set()  # of what the file holds
@@ -48,11 +54,13 @@ class CocoDetections:
                     self.kinds.add(kind)
         except KeyError as error:
             raise DetectionFileError(f"{path}: no COCO file, or a row of it refers to nothing: {error}.") from error
-        except (ValueError, TypeError, AttributeError) as error:
-            raise DetectionFileError(f"{path}: a row is malformed ({error}).") from error
+        except (ValueError, TypeError, AttributeError, OverflowError) as error:
+            raise DetectionFileError(f"{path}: a row is malformed ({str(error)[:200]}).") from error
 
     def _add_image(self, image: Mapping[str, Any]) -> None:
-        key, number = (str(image["file_name"]), int(image.get("frame", 0))), _id(image, "id")
+        where = f"{self.path}: images, id {shown(image.get('id'))}"
+        key = text_of(image, "file_name", where), whole_number(image, "frame", where, 0)
+        number = _id(image, "id")
         if key in self._images or number in self._rows:
             raise ValueError(f"image {number}, frame {key[1]} of {key[0]}, is there twice")
         self._images[key] = image
@@ -80,15 +88,17 @@ class CocoDetections:
             )
         where = f"{self.path}, frame {frame.index} of {medium}"
         check_place(image, frame, where)
-        records = []
-        for kind, row in self._rows[_id(image, "id")]:
+        rows = self._rows[_id(image, "id")]
+        check_count(rows, where)
+        check_masks(sum(bool(row.get("segmentation")) for _, row in rows), height, width, where)
+        records, names = [], []
+        for kind, row in rows:
+            names.append(f"annotation {shown(row.get('id'))}")
             try:
                 records.append({"kind": kind, **rows_of(row, height, width)})
             except (ValueError, TypeError, KeyError, OverflowError, AttributeError) as error:
-                raise DetectionFileError(
-                    f"{where}: annotation {row.get('id')!r:.20} is malformed ({error})."
-                ) from error
-        return from_records(records, kinds, height, width, where)
+                raise DetectionFileError(f"{where}: {names[-1]} is malformed ({str(error)[:200]}).") from error
+        return from_records(records, kinds, height, width, where, names)
 
     def close(self) -> None:
         """Nothing is open."""
@@ -144,11 +154,11 @@ def _annotation(record: Mapping[str, Any]) -> dict[str, Any]:
 
 def _read(path: Path) -> Mapping[str, Any]:
     try:
-        content = json.loads(path.read_bytes())
+        if path.stat().st_size > _LARGEST:
+            raise DetectionFileError(f"{path}: is too large to be held in memory; take dp2's own lines (.jsonl).")
+        content = parse_json(path.read_bytes(), str(path))
     except OSError as error:
         raise DetectionFileError(f"{path}: cannot be read ({error.strerror}).") from error
-    except (ValueError, RecursionError) as error:
-        raise DetectionFileError(f"{path}: is not JSON ({error}).") from error
     if not isinstance(content, dict) or not all(
         isinstance(content.get(name), list) for name in ("images", "annotations", "categories")
     ):

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dp2.detections.fields import MOST_KEYPOINTS
 from dp2.detections.records import decode_mask, encode_mask
 
 _FARTHEST = 1e5  # pixels; a corner beyond it is no corner of a picture
+_MOST_POLYGONS, _MOST_CORNERS = 2_000, 100_000  # of one annotation
 _SHIFT = 4  # bits of a pixel's fractions in OpenCV's polygons
 
 
@@ -38,19 +41,22 @@ def rows_of(row: Mapping[str, Any], height: int, width: int) -> dict[str, Any]:
     return record | {names[name]: row[name] for name in names if row.get(name) is not None}
 
 
-def decode_counts(text: str) -> list[int]:
+def decode_counts(text: str, most: int = sys.maxsize) -> list[int]:
     """COCO's compressed run lengths: numbers in base 32, lowest digit first, from the third on as differences.
 
     Each character holds five bits and whether more follow (maskApi of pycocotools, `rleFrString`).
 
+    Args:
+        most: run lengths that there can be.
+
     Raises:
-        ValueError: the text is cut off, or holds other characters.
+        ValueError: the text is cut off, is too long, or holds other characters.
     """
     counts: list[int] = []
     value = shift = 0
     for character in text:
         digit = ord(character) - 48
-        if not 0 <= digit < 64 or shift > 40:
+        if not 0 <= digit < 64 or shift > 40 or len(counts) > most:
             raise ValueError("run lengths in no text of COCO's")
         value |= (digit & 0x1F) << shift
         shift += 5
@@ -69,10 +75,14 @@ def _mask(segmentation: Any, height: int, width: int) -> NDArray[np.bool_]:
     """(height, width) bool."""
     if isinstance(segmentation, Mapping):
         counts = segmentation["counts"]
-        whole = decode_counts(counts) if isinstance(counts, str) else counts
+        whole = decode_counts(counts, height * width + 1) if isinstance(counts, str) else counts
         return decode_mask({"size": segmentation["size"], "counts": whole}, height, width)
     import cv2
 
+    if not isinstance(segmentation, list) or len(segmentation) > _MOST_POLYGONS:
+        raise ValueError(f"a segmentation is a list of at most {_MOST_POLYGONS} polygons, or run lengths")
+    if sum(len(polygon) for polygon in segmentation) > 2 * _MOST_CORNERS:
+        raise ValueError(f"a segmentation has at most {_MOST_CORNERS} corners")
     canvas = np.zeros((height, width), np.uint8)
     for polygon in segmentation:
         corners = np.asarray(polygon, np.float64).reshape(-1, 2)
@@ -85,6 +95,8 @@ def _mask(segmentation: Any, height: int, width: int) -> NDArray[np.bool_]:
 
 
 def _box(given: Sequence[float]) -> list[float]:
+    if not isinstance(given, list) or len(given) != 4:
+        raise ValueError("a bbox is [x, y, width, height]")
     x, y, width, height = (float(value) for value in given)
     if width < 0 or height < 0:
         raise ValueError("a bbox is [x, y, width, height]")
@@ -100,6 +112,8 @@ def _around(mask: NDArray[np.bool_]) -> list[float]:
 
 def _keypoints(given: Sequence[float], scores: Sequence[float] | None) -> list[list[float]]:
     """Rows x, y, confidence; without scores what is labelled is sure."""
+    if not isinstance(given, list) or len(given) > 3 * MOST_KEYPOINTS:
+        raise ValueError(f"keypoints are a list of at most {MOST_KEYPOINTS} times x, y and visibility")
     points = np.asarray(given, np.float64).reshape(-1, 3)
     confidence = (points[:, 2] > 0).astype(np.float64) if scores is None else np.asarray(scores, np.float64)
     if confidence.shape != (len(points),):

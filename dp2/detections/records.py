@@ -16,6 +16,7 @@ float32, all their lowest bytes first, then the next ones; without "box" it is t
 from __future__ import annotations
 
 import base64
+import math
 import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -23,10 +24,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dp2.detections.fields import check_amount, check_count, check_record, shown
 from dp2.errors import DetectionFileError
 from dp2.types import Detections, Origin
-
-_SURFACE_LIMIT = 64 * 1024 * 1024  # bytes a packed surface may unpack to: files are untrusted
 
 
 def to_records(detections: Sequence[Detections]) -> list[dict[str, Any]]:
@@ -34,7 +34,9 @@ def to_records(detections: Sequence[Detections]) -> list[dict[str, Any]]:
     return [_record(found, row) for found in detections for row in range(len(found))]
 
 
-def from_records(records: Any, kinds: Sequence[str], height: int, width: int, where: str) -> tuple[Detections, ...]:
+def from_records(
+    records: Any, kinds: Sequence[str], height: int, width: int, where: str, names: Sequence[str] | None = None
+) -> tuple[Detections, ...]:
     """The detections of one frame.
 
     Args:
@@ -42,25 +44,21 @@ def from_records(records: Any, kinds: Sequence[str], height: int, width: int, wh
         kinds: kinds that are to be there in this order even if empty; others follow as they appear.
         height, width: of the frame.
         where: file and line, for messages.
+        names: what messages call each row; "detection 1" and so on where None.
 
     Raises:
-        DetectionFileError: a row is malformed.
+        DetectionFileError: a row is malformed, or they are more than can be worked on.
     """
     rows: dict[str, list[Mapping[str, Any]]] = {kind: [] for kind in kinds}
-    if not isinstance(records, list):
-        raise DetectionFileError(f'{where}: "detections" must be a list; for nobody write [].')
-    for record in records:
-        if not isinstance(record, Mapping) or not isinstance(record.get("kind"), str) or "box" not in record:
-            raise DetectionFileError(f'{where}: a detection needs at least "kind" and "box"; got {record!r:.120}.')
-        if not record["kind"].isprintable() or not record["kind"].strip():
-            raise DetectionFileError(f"{where}: {record['kind']!r} is no name of a kind.")
-        if not 0 <= _score(record) <= 1:
-            raise DetectionFileError(f"{where}: the score {record.get('score')!r:.40} does not lie in 0 to 1.")
+    check_count(records, where)
+    for number, record in enumerate(records):
+        check_record(record, f"{where}: {names[number] if names else f'detection {number + 1}'}")
         rows.setdefault(record["kind"], []).append(record)
+    check_amount(records, height, width, where)
     try:
         return tuple(_detections(kind, of_kind, height, width) for kind, of_kind in rows.items())
     except (ValueError, TypeError, KeyError, OverflowError, zlib.error) as error:
-        raise DetectionFileError(f"{where}: a detection is malformed ({error}).") from error
+        raise DetectionFileError(f"{where}: a detection is malformed ({str(error)[:200]}).") from error
 
 
 def encode_mask(mask: NDArray[np.bool_]) -> dict[str, Any]:
@@ -77,12 +75,14 @@ def decode_mask(record: Mapping[str, Any], height: int, width: int) -> NDArray[n
     Raises:
         ValueError: it is of another size than the frame.
     """
-    counts = np.asarray(record["counts"], np.int64)
     total = height * width
+    if len(record["counts"]) > total + 1:
+        raise ValueError(f"a mask of {len(record['counts'])} run lengths does not fit a frame of {height}x{width}")
+    counts = np.asarray(record["counts"], np.int64)
     # Each by itself first: the sum of huge ones wraps round, and np.repeat then writes outside of its memory.
     fits = ((counts >= 0) & (counts <= total)).all() and len(counts) <= total + 1 and counts.sum() == total
-    if list(record["size"]) != [height, width] or not fits:
-        raise ValueError(f"a mask of size {record['size']} does not fit a frame of {height}x{width}")
+    if counts.ndim != 1 or list(record["size"]) != [height, width] or not fits:
+        raise ValueError(f"a mask of size {shown(record['size'])} does not fit a frame of {height}x{width}")
     flat = np.repeat(np.arange(len(counts)) % 2 == 1, counts)
     return flat.reshape((height, width), order="F")
 
@@ -112,11 +112,6 @@ def _record(found: Detections, row: int) -> dict[str, Any]:
 def _number(value: np.float32) -> float:
     """The shortest decimal that is this float32 again: results from a file equal those from the detector."""
     return float(str(value))
-
-
-def _score(record: Mapping[str, Any]) -> float:
-    score = record.get("score", 1.0)
-    return score if isinstance(score, (int, float)) else -1.0
 
 
 def _detections(kind: str, rows: Sequence[Mapping[str, Any]], height: int, width: int) -> Detections:
@@ -193,6 +188,6 @@ def _surface_boxes(rows: Sequence[Mapping[str, Any]]) -> NDArray[np.float32] | N
 
 def _surface(record: Mapping[str, Any]) -> NDArray[np.float32]:
     unpacker = zlib.decompressobj()
-    data = unpacker.decompress(base64.b64decode(record["zlib"]), _SURFACE_LIMIT)
+    data = unpacker.decompress(base64.b64decode(record["zlib"]), 4 * math.prod(record["size"]) + 1)
     planes = np.frombuffer(data, np.uint8).reshape(4, -1)
     return np.ascontiguousarray(planes.T).view("<f4").astype(np.float32).reshape(tuple(record["size"]))

@@ -6,16 +6,19 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
+from itertools import count
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
+from dp2.detections.fields import finite_number, parse_json, shown, text_of, whole_number
 from dp2.detections.records import from_records, to_records
 from dp2.errors import DetectionFileError
 from dp2.types import Detections, Frame
 
 SCHEMA = "dp2.detections/1"
+_LONGEST_LINE = 256 << 20  # bytes; a frame with a hundred bodies and their surfaces has 100 MB
 
 # How far the time of a line may lie from its frame's, in seconds: others round it, or count by a rounded frame rate.
 _TIME_SLACK, _TIME_DRIFT = 0.002, 1e-5
@@ -56,7 +59,7 @@ class StoredDetections:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._lines: dict[tuple[str, int], int] = {}
+        self._lines: dict[tuple[str, int], tuple[int, int]] = {}  # (medium, frame) → (offset, number of the line)
         self.kinds: set[str] = set()  # of what the file holds
         try:
             self._file = path.open("rb")
@@ -82,17 +85,17 @@ class StoredDetections:
         Raises:
             DetectionFileError: no line for the frame (an empty list must be said), another frame size, malformed.
         """
-        offset = self._lines.get((medium, frame.index))
-        if offset is None:
+        place = self._lines.get((medium, frame.index))
+        if place is None:
             raise DetectionFileError(
                 f'{self.path}: no line for frame {frame.index} of {medium}; for nobody there write "detections": [].'
             )
+        offset, number = place
         self._file.seek(offset)
-        where = f"{self.path}, frame {frame.index} of {medium}"
-        try:
-            record = json.loads(self._file.readline())
-        except ValueError as error:
-            raise DetectionFileError(f"{where}: the line is malformed ({error}).") from error
+        where = f"{self.path}, frame {frame.index} of {medium} (line {number})"
+        record = parse_json(self._file.readline(_LONGEST_LINE), where)
+        if not isinstance(record, dict):
+            raise DetectionFileError(f"{where}: the line is malformed; the file changed while it was read.")
         check_place(record, frame, where)
         height, width = frame.image.shape[:2]
         return from_records(record.get("detections"), kinds, height, width, where)
@@ -102,32 +105,38 @@ class StoredDetections:
 
     def _index(self) -> None:
         offset = 0
-        for number, line in enumerate(self._file, 1):
+        for number in count(1):
+            line = self._file.readline(_LONGEST_LINE)
+            if not line:
+                return
+            where = f"{self.path}, line {number}"
+            if len(line) == _LONGEST_LINE:
+                raise DetectionFileError(f"{where}: is longer than the detections of any frame.")
             start, offset = offset, offset + len(line)
             if not line.strip():
                 continue
-            try:
-                record = json.loads(line)
-                if "schema" in record:
-                    self._check_schema(record["schema"])
-                    continue
-                key = str(record["media"]), _whole_number(record["frame"])
-                rows = record["detections"]  # a line without them is not taken for nobody there
-                if isinstance(rows, list):  # what is malformed is named with its frame, when that comes
-                    self.kinds.update(str(row["kind"]) for row in rows if isinstance(row, dict) and "kind" in row)
-            except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-                raise DetectionFileError(
-                    f'{self.path}, line {number}: not a frame line ({{"media", "frame", "detections"}}).'
-                ) from error
+            record = parse_json(line, where)
+            if not isinstance(record, dict):
+                raise DetectionFileError(f'{where}: not a frame line ({{"media", "frame", "detections"}}).')
+            if "schema" in record:
+                self._check_schema(record["schema"])
+                continue
+            key = text_of(record, "media", where), whole_number(record, "frame", where)
+            if "detections" not in record:  # a line without them is not taken for nobody there
+                raise DetectionFileError(f'{where}: "detections" is missing; for nobody there write [].')
+            rows = record["detections"]
+            if isinstance(rows, list):  # what is malformed is named with its frame, when that comes
+                kinds = (row.get("kind") for row in rows if isinstance(row, dict))
+                self.kinds.update(kind for kind in kinds if isinstance(kind, str))
             if key in self._lines:
                 raise DetectionFileError(
                     f"{self.path}, line {number}: a second line for frame {key[1]} of {key[0]}; keep one of them."
                 )
-            self._lines[key] = start
+            self._lines[key] = start, number
 
     def _check_schema(self, schema: Any) -> None:
         if schema != SCHEMA:
-            raise DetectionFileError(f"{self.path}: schema {schema!r} is not {SCHEMA}.")
+            raise DetectionFileError(f"{self.path}: schema {shown(schema)} is not {SCHEMA}.")
 
 
 def medium_of(path: Path, names: Sequence[str], file: Path) -> str:
@@ -162,11 +171,8 @@ def check_place(record: Mapping[str, Any], frame: Frame, where: str) -> None:
         DetectionFileError: it is not, or is malformed.
     """
     height, width = frame.image.shape[:2]
-    try:
-        size = (record.get("width", width), record.get("height", height))
-        time = float(record.get("time", frame.time))
-    except (ValueError, TypeError, AttributeError, OverflowError) as error:
-        raise DetectionFileError(f"{where}: the line is malformed ({error}).") from error
+    size = (whole_number(record, "width", where, width), whole_number(record, "height", where, height))
+    time = finite_number(record, "time", where, float(frame.time))
     if size != (width, height):
         raise DetectionFileError(f"{where}: {size[0]}x{size[1]} there, {width}x{height} in the input.")
     if not abs(time - float(frame.time)) <= _TIME_SLACK + _TIME_DRIFT * abs(time):
@@ -189,13 +195,6 @@ def cache_folder() -> Path:
     home = os.environ.get("DP2_HOME")
     root = Path(home) if home else Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "dp2"
     return root / "detections"
-
-
-def _whole_number(value: Any) -> int:
-    """A frame's number. Raises ValueError for anything that is not one: 0.7 must not pass for 0."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != int(value):
-        raise ValueError(f"{value!r} is no frame number")
-    return int(value)
 
 
 def _plain(value: Any) -> Any:

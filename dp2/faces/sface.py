@@ -14,6 +14,7 @@ from dp2.faces.embedding import face_places
 from dp2.inference.lazy_engine import LazyEngine
 from dp2.inference.network import Network
 from dp2.types import Image
+from dp2.weights.onnx_files import parse_onnx
 from dp2.weights.store import Store
 
 _SIDE = 112
@@ -82,12 +83,7 @@ def _network(data: bytes, path: Path) -> Network:
     Raises:
         WeightsError: it is another one.
     """
-    import onnx
-
-    try:
-        graph = onnx.load_from_string(data).graph
-    except Exception as error:  # protobuf's error class differs between its versions
-        raise WeightsError(f"{path}: not an ONNX file: {error}") from error
+    graph = parse_onnx(data, path).graph
     constants = {tensor.name for tensor in graph.initializer}
     inputs = [_shape(value) for value in graph.input if value.name not in constants]
     outputs = [_shape(value) for value in graph.output]

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from dp2.errors import EngineError, UsageError
 from dp2.inference.network import Engine, Network
+from dp2.weights.onnx_files import admit
 
 ENGINES = ("auto", "openvino", "openvino-bf16", "openvino-int8", "onnxruntime", "opencv")
 DEVICES = ("auto", "cpu", "cuda", "coreml", "directml")
@@ -37,8 +38,10 @@ def load_engine(network: Network, *, engine: str = "auto", device: str = "auto")
     Raises:
         UsageError: no such engine or device.
         EngineError: the engine or device is not there, or cannot load the network.
+        UnsafeCheckpoint: no engine may have this network; see `dp2.weights.onnx_files`.
     """
     check_names(engine, device)
+    admit(network.model)
     if engine != "auto":
         return _load(engine, network, device)
     return _load_first(_preferred(device, network), network)

@@ -11,6 +11,7 @@ from itertools import groupby
 import numpy as np
 
 from dp2.errors import EngineError, SynthesisError
+from dp2.failures import said
 from dp2.geometry.boxes import empty, union
 from dp2.paint.behind import behind
 from dp2.paint.check import patch_fault
@@ -144,16 +145,21 @@ def _reach(task: _Task, fallback: Synthesizer) -> Reach:
     """Of the synthesizer and of the fallback together, since it shows only later which of them serves."""
     try:
         spare = fallback.reach(task.region, *task.size)
-    except Exception as error:
-        raise SynthesisError(f"{_name(task.region)}: the fallback failed: {_said(error)}.") from error
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        raise SynthesisError(f"{_name(task.region)}: the fallback failed: {said(error)}.") from error
     if task.synthesizer is None:
         task.refuse(f"no synthesizer for {task.region.kind}")
         return spare
     try:
         reach = task.synthesizer.reach(task.region, *task.size)
-    except Exception as error:
-        _log.warning("%s: falling back to redaction: %s", _name(task.region), _said(error), exc_info=error)
-        task.refuse(_said(error))
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # of a plugin: SystemExit too
+        _log.warning("%s: falling back to redaction: %s", _name(task.region), said(error))
+        _log.debug("%s", _name(task.region), exc_info=error)
+        task.refuse(said(error))
         return spare
     task.write = reach.write
     return Reach(union(reach.view, spare.view), union(reach.write, spare.write))
@@ -188,16 +194,17 @@ def _ask(synthesizer: Synthesizer, tasks: Sequence[_Task], seed: int) -> None:
         answers = synthesizer.synthesize(jobs, seed)
         if len(answers) != len(tasks):
             raise SynthesisError(f"{len(answers)} answers for {len(tasks)} regions")
-    except EngineError:  # it is not there for anyone, so that a fallback would hide what is wrong
+    except (EngineError, KeyboardInterrupt):  # an engine is not there for anyone: a fallback would hide what is wrong
         raise
-    except Exception as error:
+    except BaseException as error:  # of a plugin: SystemExit too
         if len(tasks) > 1:  # what else is in a batch must not decide whether a region falls back
             for task in tasks:
                 _ask(synthesizer, [task], seed)
             return
         name = _name(tasks[0].region)
-        _log.warning("%s failed on %s: %s", type(synthesizer).__name__, name, _said(error), exc_info=error)
-        tasks[0].refuse(_said(error))
+        _log.warning("%s failed on %s: %s", type(synthesizer).__name__, name, said(error))
+        _log.debug("%s", name, exc_info=error)
+        tasks[0].refuse(said(error))
         return
     for task, answer in zip(tasks, answers, strict=True):
         _take(task, answer)
@@ -238,7 +245,3 @@ def _read_only(canvas: Image) -> Image:
 def _name(region: Region) -> str:
     x0, y0, x1, y1 = (round(float(value)) for value in region.box)
     return f"the {region.kind} at {x0},{y0}-{x1},{y1}"
-
-
-def _said(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"

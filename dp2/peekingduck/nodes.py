@@ -12,6 +12,9 @@ from types import MappingProxyType
 
 from dp2.errors import UsageError
 
+_LARGEST = 1 << 24  # pixels of a frame; some twenty frames are held at a time
+_MOST_LEVELS = 1_000  # cells along a side, or pixels of a blur; more than any face has
+
 
 @dataclass(frozen=True, kw_only=True)
 class Size:
@@ -22,7 +25,7 @@ class Size:
     height: int = 720
 
     def __post_init__(self) -> None:
-        if not (0 < self.width <= 16_384 and 0 < self.height <= 16_384):
+        if not (0 < self.width <= 16_384 and 0 < self.height <= 16_384 and self.width * self.height <= _LARGEST):
             raise UsageError(f"{self.width}x{self.height} is no size of a picture.")
 
 
@@ -47,6 +50,10 @@ class Visual:
     saved_video_fps: int = 10
     threading: bool = False
     buffering: bool = False
+
+    def __post_init__(self) -> None:
+        if isinstance(self.source, int) and not 0 <= self.source < _MOST_LEVELS:
+            raise UsageError(f"there is no camera {self.source}.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,12 +95,18 @@ class MosaicBbox:
 
     mosaic_level: int = 7
 
+    def __post_init__(self) -> None:
+        _check_level("mosaic_level", self.mosaic_level)
+
 
 @dataclass(frozen=True, kw_only=True)
 class BlurBbox:
     """A blur in the place of faces, in pixels."""
 
     blur_kernel_size: int = 50
+
+    def __post_init__(self) -> None:
+        _check_level("blur_kernel_size", self.blur_kernel_size)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,6 +157,11 @@ class MediaWriter:
     """Files in a folder."""
 
     output_dir: str = "PeekingDuck/data/output"
+
+
+def _check_level(name: str, value: int) -> None:
+    if not 0 < value <= _MOST_LEVELS:
+        raise UsageError(f"{name} must lie in 1 to {_MOST_LEVELS}, not {value}.")
 
 
 Node = Visual | Mtcnn | Fps | MosaicBbox | BlurBbox | Bbox | Legend | Screen | MediaWriter

@@ -13,6 +13,7 @@ from typing import Any
 
 from dp2.errors import UsageError
 from dp2.peekingduck.nodes import KINDS, Kind, Node
+from dp2.plain_yaml import parse_yaml
 
 _LARGEST = 1 << 20  # bytes
 _WORDS = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
@@ -43,16 +44,16 @@ def load_pipeline(path: Path, overrides: Sequence[str] = ()) -> list[Named]:
 
 
 def _list(path: Path) -> list[Any]:
-    import yaml
-
     try:
         if path.stat().st_size > _LARGEST:
             raise UsageError(f"{path}: is too large for a pipeline.")
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if not path.is_file():
+            raise UsageError(f"{path}: is no file.")
+        data = parse_yaml(path.read_text(encoding="utf-8"), copied=False)
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror}).") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise UsageError(f"{path}: is not valid YAML ({' '.join(str(error).split())[:200]}).") from error
+    except ValueError as error:
+        raise UsageError(f"{path}: is not valid YAML ({error}).") from error
     nodes = data.get("nodes") if isinstance(data, dict) else None
     if not isinstance(nodes, list) or not nodes:
         raise UsageError(f"{path}: a pipeline is a list of nodes under `nodes:`.")
@@ -77,8 +78,6 @@ def _named(name: Any, options: Any, path: Path) -> tuple[str, dict[str, Any]]:
 
 
 def _apply(entries: list[tuple[str, dict[str, Any]]], override: str) -> None:
-    import yaml
-
     key, separator, text = override.partition("=")
     node, _, option = key.rpartition(".")
     if not separator or not node:
@@ -95,9 +94,9 @@ def _apply(entries: list[tuple[str, dict[str, Any]]], override: str) -> None:
         del options[other]
     try:
         # A path is taken as it stands: `a: b.mp4` is one, not a mapping.
-        options[option] = text if option == "source" and not text.isdecimal() else yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise UsageError(f"{override}: the value is not valid YAML.") from error
+        options[option] = text if option == "source" and not text.isdecimal() else parse_yaml(text)
+    except ValueError as error:
+        raise UsageError(f"{_shown(override)}: the value is not valid YAML ({error}).") from error
 
 
 def _build(name: str, options: dict[str, Any], path: Path) -> Node:

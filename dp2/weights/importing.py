@@ -8,6 +8,8 @@ from typing import Any
 
 from torch import Tensor
 
+from dp2.errors import OutputError
+from dp2.failures import said
 from dp2.sink.atomic import atomic_path
 from dp2.weights.loading import generator_state, network_state
 from dp2.weights.readers import load_checkpoint
@@ -32,6 +34,7 @@ def import_checkpoint(source: Path, target: Path | None = None, *, overwrite: bo
         WeightsError: the source is missing, unsafe, damaged or holds no network.
         OutputError: the target exists or cannot be written.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     target = target or source.with_suffix(".safetensors")
@@ -40,7 +43,13 @@ def import_checkpoint(source: Path, target: Path | None = None, *, overwrite: bo
     owned = {key: tensor.detach().clone().contiguous() for key, tensor in state.items()}
     note = {"source": source.name, "source_sha256": digest(source, "sha256")}
     with atomic_path(target, overwrite=overwrite) as part:
-        save_file(owned, part, metadata=note)
+        try:
+            save_file(owned, part, metadata=note)
+        except SafetensorError as error:  # it wraps what the system says
+            full = "No space left" in str(error) or "too large" in str(error) or "quota" in str(error)
+            raise OutputError(
+                f"{target}: cannot be written ({'the disk is full' if full else said(error)}). Nothing was written."
+            ) from error
     return target
 
 

@@ -6,7 +6,9 @@ import hashlib
 import importlib.util
 from pathlib import Path
 
-from dp2.errors import MissingWeights
+from dp2.errors import MissingWeights, UnsafeCheckpoint
+from dp2.weights.limits import check_file
+from dp2.weights.onnx_files import LARGEST_FILE
 
 
 def packaged_file(package: str, name: str, remedy: str) -> Path:
@@ -34,7 +36,11 @@ def read_weights(path: Path) -> bytes:
 
     Raises:
         MissingWeights: it cannot be read.
+        UnsafeCheckpoint: it is larger than any network here.
+        UnreadableCheckpoint: it is empty.
     """
+    if check_file(path) > LARGEST_FILE:
+        raise UnsafeCheckpoint(f"{path}: is larger than any network here.")
     try:
         return path.read_bytes()
     except OSError as error:

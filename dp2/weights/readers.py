@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from dp2.errors import MissingWeights, UnreadableCheckpoint, UnsafeCheckpoint
+from dp2.failures import said
+
+_LONGEST_HEADER, _MOST_TENSORS = 8 << 20, 50_000  # of safetensors: bytes of the list of tensors, and tensors
 
 
 def load_checkpoint(path: Path) -> Mapping[str, Any]:
@@ -46,10 +49,12 @@ def load_arrays(path: Path) -> Mapping[str, Any]:
         MissingWeights, UnsafeCheckpoint, UnreadableCheckpoint: as `load_checkpoint`.
     """
     from dp2.weights.formats.inert_torch import read_arrays
+    from dp2.weights.limits import check_tables
 
     head = _head(path)
     if _is_torch(head):
         content = read_arrays(path)
+        check_tables(content, path)
     elif head[8:9] == b"{":
         content = _read_safetensors(path, arrays=True)
     else:
@@ -71,40 +76,16 @@ def read_detectron2(path: Path) -> Mapping[str, Any]:
     """
     from dp2.weights.formats.numpy_pickle import NUMPY_NAMES
     from dp2.weights.formats.pickles import read_pickle
+    from dp2.weights.limits import check_file, check_tables
 
+    check_file(path)
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as source:
         content = read_pickle(source, NUMPY_NAMES, str(path))
     model = content.get("model") if isinstance(content, dict) else None
     if not isinstance(model, dict):
         raise UnreadableCheckpoint(f"{path}: is a pickle without detectron2's table `model`.")
+    check_tables(content, path)
     return {**content, "model": {str(key): _tensor(value, str(key), path) for key, value in model.items()}}
-
-
-def read_onnx(path: Path) -> bytes:
-    """A checked ONNX file, ready for an inference engine.
-
-    Raises:
-        MissingWeights: there is no such file.
-        UnsafeCheckpoint: it draws tensors from other files.
-        UnreadableCheckpoint: it is no valid ONNX model.
-    """
-    import onnx
-    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-    from onnx.external_data_helper import _get_all_tensors, uses_external_data
-
-    _head(path)
-    data = path.read_bytes()
-    try:
-        model = onnx.load_model_from_string(data)
-        outside = any(uses_external_data(tensor) for tensor in _get_all_tensors(model))
-        if not outside:
-            onnx.checker.check_model(model)
-    except (DecodeError, onnx.checker.ValidationError, ValueError) as error:
-        reason = str(error).strip().splitlines() or ["not ONNX"]
-        raise UnreadableCheckpoint(f"{path}: is no valid ONNX model ({reason[0][:200]}).") from error
-    if outside:
-        raise UnsafeCheckpoint(f"{path}: draws its weights from other files; only self-contained models are read.")
-    return data
 
 
 def _is_torch(head: bytes) -> bool:
@@ -114,10 +95,16 @@ def _is_torch(head: bytes) -> bool:
 
 
 def _read_safetensors(path: Path, *, arrays: bool = False) -> Mapping[str, Any]:
-    from safetensors import SafetensorError
+    from safetensors import safe_open
     from safetensors.numpy import load_file as load_numpy
 
+    with path.open("rb") as file:
+        if int.from_bytes(file.read(8), "little") > _LONGEST_HEADER:
+            raise UnreadableCheckpoint(f"{path}: its list of tensors is longer than any checkpoint's.")
     try:
+        with safe_open(path, "np") as opened:
+            if len(opened.keys()) > _MOST_TENSORS:
+                raise UnreadableCheckpoint(f"{path}: holds more tensors than any checkpoint.")
         if arrays:
             try:
                 return {name: _plain(array) for name, array in load_numpy(path).items()}
@@ -126,8 +113,10 @@ def _read_safetensors(path: Path, *, arrays: bool = False) -> Mapping[str, Any]:
         from safetensors.torch import load_file
 
         tensors: Mapping[str, Any] = load_file(path)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise UnreadableCheckpoint(f"{path}: is no whole safetensors file ({error}).") from error
+    except UnreadableCheckpoint:
+        raise
+    except Exception as error:  # of the library, or of torch, which know different types of numbers
+        raise UnreadableCheckpoint(f"{path}: is no whole safetensors file ({said(error)}).") from error
     return tensors
 
 
@@ -151,11 +140,11 @@ def _tensor(value: Any, key: str, path: Path) -> Any:
 
 
 def _head(path: Path) -> bytes:
+    from dp2.weights.limits import check_file
+
+    check_file(path)
     try:
         with path.open("rb") as file:
-            head = file.read(32)
+            return file.read(32)
     except OSError as error:
         raise MissingWeights(f"{path}: the checkpoint cannot be read ({error.strerror}).") from error
-    if not head:
-        raise UnreadableCheckpoint(f"{path}: is empty.")
-    return head

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from dp2.errors import ChecksumMismatch, DownloadError, MissingWeights, UsageError
 from dp2.weights.missing import missing_message
-from dp2.weights.registry import Entry, find, packaged
+from dp2.weights.registry import Entry, entries, find, packaged
 from dp2.weights.settings import Settings
-from dp2.weights.verify import Pins, Trust, Verified, verify
+from dp2.weights.verify import Pins, Trust, Verified, check_named, digest, is_copy, verify
 
 if TYPE_CHECKING:
     from dp2.weights.download import Progress
@@ -71,6 +71,7 @@ class Store:
 
         Raises:
             MissingWeights: it is absent; the message says how to get it and what works without it.
+            ChecksumMismatch: the file of that name is another one.
             UsageError: neither a known name nor a file.
         """
         given = _given_file(name_or_path)
@@ -79,14 +80,14 @@ class Store:
         found = self.locate(name_or_path)
         if found is None:
             raise self._missing(self.entry(name_or_path), None)
-        return found
+        return self._checked(name_or_path, found)
 
     def get(self, name_or_path: str, progress: Progress | None = None) -> Path:
         """The file, fetched first if it is absent and the network may be used.
 
         Raises:
             MissingWeights: it is absent and cannot be fetched.
-            ChecksumMismatch: what the mirrors hold is not the published file.
+            ChecksumMismatch: what the mirrors hold, or lies here under its name, is not the published file.
             UsageError: neither a known name nor a file.
         """
         given = _given_file(name_or_path)
@@ -105,12 +106,13 @@ class Store:
         Raises:
             MissingWeights: offline, or the file comes with a package that is not installed.
             DownloadError: every mirror failed; each one's reason is named.
-            ChecksumMismatch: a mirror holds another file than the published one; none of it is kept.
+            ChecksumMismatch: a mirror holds another file than the published one, of which none is kept; or the file
+                that is here is another one.
             UsageError: no such name.
         """
         found = self.locate(name)
         if found is not None:
-            return found
+            return self._checked(name, found)
         entry = self.entry(name)
         if entry.package is not None:
             raise self._missing(entry, None)
@@ -138,11 +140,42 @@ class Store:
             ChecksumMismatch: it is another file.
             UsageError: no such name.
         """
-        path = self.path(name)
+        path = self.locate(name)
+        if path is None:
+            raise self._missing(self.entry(name), None)
         found = verify(self.entry(name), path, self.pins)
         if pin and found.trust in (Trust.UNPINNED, Trust.PREFIX):
             self.pins.set(path.name, found.sha256)
             return Verified(path, found.sha256, Trust.PINNED)
+        return found
+
+    def pin_copy(self, source: Path, copy: Path) -> bool:
+        """Vouch for what was converted from a published file, so that it is found by the checkpoint's name.
+
+        Returns:
+            False where the copy has a checkpoint's name and its source is not that checkpoint.
+
+        Raises:
+            WeightsError: a file or the pins cannot be read or written.
+        """
+        named = [entry for entry in entries().values() if copy.name in {Path(name).name for name in _file_names(entry)}]
+        copied = [entry for entry in named if is_copy(entry, copy.name)]
+        if not copied:
+            return True
+        for entry in copied:
+            try:
+                verify(entry, source, self.pins, name=entry.file)
+            except ChecksumMismatch:
+                continue
+            self.pins.set(copy.name, digest(copy, "sha256"))
+            return True
+        return False
+
+    def _checked(self, name: str, found: Path) -> Path:
+        """A file found under a name; what an installed package carries, its installer has checked."""
+        entry = self.entry(name)
+        if entry.package is None or found != packaged(entry.package.name, entry.package.path):
+            check_named(entry, found, self.pins)
         return found
 
     def urls(self, entry: Entry) -> tuple[str, ...]:

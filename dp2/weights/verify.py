@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from dp2.errors import ChecksumMismatch, WeightsError
@@ -96,19 +97,64 @@ def verify(entry: Entry, path: Path, pins: Pins, *, name: str | None = None) -> 
     """
     name = name or path.name
     sha256 = digest(path, "sha256")
-    published = entry.checksums if name == entry.file else {}  # an imported copy has other bytes
-    for algorithm, expected in published.items():
-        found = sha256 if algorithm == "sha256" else digest(path, algorithm)
-        if not found.startswith(expected):
-            raise ChecksumMismatch(_mismatch(entry, path, algorithm, expected, found, "published"))
     pinned = pins.get(name)
     if pinned is not None and pinned != sha256:
         raise ChecksumMismatch(_mismatch(entry, path, "sha256", pinned, sha256, "pinned on this machine"))
+    published = {} if is_copy(entry, name) else entry.checksums
+    for algorithm, expected in published.items():
+        found = sha256 if algorithm == "sha256" else digest(path, algorithm)
+        if not found.startswith(expected):
+            if pinned is not None:  # what the user trusts may be another file
+                return Verified(path, sha256, Trust.PINNED)
+            raise ChecksumMismatch(_mismatch(entry, path, algorithm, expected, found, "published"))
     if published and entry.fully_checked:
         return Verified(path, sha256, Trust.PUBLISHED)
     if pinned is not None:
         return Verified(path, sha256, Trust.PINNED)
     return Verified(path, sha256, Trust.PREFIX if published else Trust.UNPINNED)
+
+
+def check_named(entry: Entry, path: Path, pins: Pins) -> None:
+    """Make sure that a file that was found under a checkpoint's name is that checkpoint.
+
+    It must have the pinned checksum, else the published one where there is one. A converted copy has bytes of its own,
+    so that it must be pinned, which `dp2 weights import` does.
+
+    Raises:
+        ChecksumMismatch: it is another file; the message says how to use it all the same.
+        WeightsError: the file or the pins cannot be read.
+    """
+    pinned = pins.get(path.name)
+    expected = {"sha256": pinned} if pinned is not None else entry.checksums
+    if pinned is None and is_copy(entry, path.name):
+        raise ChecksumMismatch(
+            f"{path}: is a converted copy of {entry.name} that nobody vouches for. {_by_path(path)} or pin it once you "
+            f"trust it: dp2 weights verify {entry.name} --pin"
+        )
+    for algorithm, digits in expected.items():
+        found = _known_digest(path, algorithm)
+        if not found.startswith(digits):
+            source = "published" if pinned is None else "pinned on this machine"
+            raise ChecksumMismatch(f"{_mismatch(entry, path, algorithm, digits, found, source)}. {_by_path(path)}.")
+
+
+def is_copy(entry: Entry, name: str) -> bool:
+    """Whether a file of this name is what `dp2 weights import` makes of an entry's file."""
+    return name.endswith(".safetensors") and name != entry.file
+
+
+def _known_digest(path: Path, algorithm: str) -> str:
+    """As `digest`; a file that has not changed is read once a process."""
+    try:
+        state = path.stat()
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot be read ({error.strerror}).") from error
+    return _digest_once(path, algorithm, state.st_size, state.st_mtime_ns, state.st_ino)
+
+
+@lru_cache(maxsize=256)
+def _digest_once(path: Path, algorithm: str, *_state: int) -> str:
+    return digest(path, algorithm)
 
 
 def digest(path: Path, algorithm: str) -> str:
@@ -129,3 +175,7 @@ def _mismatch(entry: Entry, path: Path, algorithm: str, expected: str, found: st
         f"{path}: is not {entry.name}: its {algorithm} is {found}, {source} is {expected}. "
         f"Remove it and run: dp2 weights fetch {entry.name}"
     )
+
+
+def _by_path(path: Path) -> str:
+    return f"To use this very file all the same, name it by its path, weights={path}"

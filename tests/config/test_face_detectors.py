@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -29,13 +30,16 @@ def test_published_face_anonymizers_use_dsfd_as_published(config: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_named_detector_takes_the_place_of_another(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    vouch: Callable[[pytest.MonkeyPatch, Path, Path], None],
 ) -> None:
     from dp2.weights.registry import entries
 
     for entry in entries().values():
         (tmp_path / entry.file).touch()  # looked for, and not read before the first frame
-    monkeypatch.setenv("DP2_WEIGHTS", str(tmp_path))
+    vouch(monkeypatch, tmp_path, tmp_path / "home")
     for config in ("face_mosaic", "FB_cse_mask_face"):
         tree = load_config(config)
         use_face_detector(tree, name)

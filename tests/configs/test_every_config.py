@@ -146,12 +146,12 @@ def test_config_covers_everything_with_its_own_synthesizers(
     media_and_detections: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    vouch: Callable[[pytest.MonkeyPatch, Path, Path], None],
 ) -> None:
     packages = [name for name in weights_of(config) if entries()[name].package and Store().locate(name) is None]
     if packages:
         pytest.skip(f"{', '.join(packages)}: the package that brings it is not here")
-    monkeypatch.setenv("DP2_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("DP2_WEIGHTS", str(checkpoints(config)))
+    vouch(monkeypatch, checkpoints(config), tmp_path / "home")
     monkeypatch.setattr("dp2.synthesize.generators.load_config", narrow)
     given = media_and_detections
     words = [config, given / "photo.png", given / "clip.mp4", "--detections", given / "found.jsonl", "--offline"]

@@ -88,11 +88,16 @@ def cse() -> nn.Module:
 
 @pytest.mark.parametrize("config", CONFIGS)
 def test_detector_answers_for_every_kind(
-    config: str, folder: Path, monkeypatch: pytest.MonkeyPatch, astronaut: np.ndarray
+    config: str,
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    vouch: Callable[[pytest.MonkeyPatch, Path, Path], None],
+    astronaut: np.ndarray,
 ) -> None:
     for name in CONFIGS[config]:
         provide(folder, name)
-    monkeypatch.setenv("DP2_WEIGHTS", str(folder))
+    vouch(monkeypatch, folder, tmp_path / "home")
     detector = build(load_config(config).detector)
     image = np.ascontiguousarray(astronaut[100:132, 40:440])  # R-CNNs enlarge a long strip least
     (found,) = detector([image], relax=0.5)

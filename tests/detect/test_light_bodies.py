@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,8 +25,11 @@ BOX = (64.0, 32.0, 192.0, 224.0)
 
 
 @pytest.fixture
-def weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DP2_WEIGHTS", str(SHARED / "weights"))
+def weights(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, vouch: Callable[[pytest.MonkeyPatch, Path, Path], None]
+) -> None:
+    """The YOLOX there is another export than the published one."""
+    vouch(monkeypatch, SHARED / "weights", tmp_path / "home")
 
 
 def person() -> np.ndarray:

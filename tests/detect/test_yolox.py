@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +24,11 @@ needs_weights = pytest.mark.skipif(not (SHARED / "weights").is_dir(), reason="..
 
 
 @pytest.fixture
-def weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DP2_WEIGHTS", str(SHARED / "weights"))
+def weights(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, vouch: Callable[[pytest.MonkeyPatch, Path, Path], None]
+) -> None:
+    """The YOLOX there is another export than the published one."""
+    vouch(monkeypatch, SHARED / "weights", tmp_path / "home")
 
 
 def cells_of(size: tuple[int, int]) -> int:

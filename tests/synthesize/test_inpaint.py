@@ -558,11 +558,15 @@ def test_face_config_keeps_one_new_face_through_a_clip(
 @pytest.mark.skipif(not (PARITY / "recipe.py").exists(), reason="needs ../shared/parity")
 @pytest.mark.parity
 def test_face_config_at_full_size(
-    photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, publish: Callable[..., Path], astronaut: np.ndarray
+    photo: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    publish: Callable[..., Path],
+    vouch: Callable[[pytest.MonkeyPatch, Path, Path], None],
+    astronaut: np.ndarray,
 ) -> None:
     checkpoint = publish(tmp_path, "fdf_stylegan.ckpt", load(PARITY / "recipe.py").weights("fdf_stylegan"))
-    monkeypatch.setenv("DP2_WEIGHTS", str(tmp_path))
-    monkeypatch.setenv("DP2_HOME", str(tmp_path / "home"))
+    vouch(monkeypatch, tmp_path, tmp_path / "home")
     result = CliRunner().invoke(
         anonymize, ["face", str(photo), "-o", str(tmp_path / "out.png"), "--detector", "centerface"]
     )

@@ -184,12 +184,12 @@ def test_latents(pipeline: tuple[dict[str, np.ndarray], dict[str, Any]]) -> None
 
 
 @pytest.fixture(scope="module")
-def inpainter(recipe: ModuleType, publish: Callable[..., Path]) -> Iterator[Callable[..., Inpainter]]:
+def inpainter(
+    recipe: ModuleType, publish: Callable[..., Path], vouch: Callable[[pytest.MonkeyPatch, Path, Path], None]
+) -> Iterator[Callable[..., Inpainter]]:
     """Of a case, loaded from a file in the published layout. One checkpoint lies on disk at a time."""
     with tempfile.TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
         folder = Path(name)
-        patch.setenv("DP2_WEIGHTS", name)
-        patch.setenv("DP2_HOME", str(folder / "home"))
 
         def build(case: str, **settings: Any) -> Inpainter:
             config, file, weights = GENERATORS[case]
@@ -201,6 +201,7 @@ def inpainter(recipe: ModuleType, publish: Callable[..., Path]) -> Iterator[Call
                     state = {key.replace("to_rgb.", "to_rgb.288."): value for key, value in state.items()}
                 centers = None if case == "dp1" else 0.5 * recipe.normal("input/w_centers", (8, 512))
                 publish(folder, file, state, centers)
+                vouch(patch, folder, folder / "home")
             return Inpainter(
                 generator=config,
                 crop=CROPS[case][0],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -111,6 +111,7 @@ def test_whole_pictures_are_the_published_ones(
     served: list[Region],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    vouch: Callable[[pytest.MonkeyPatch, Path, Path], None],
 ) -> None:
     spec = importlib.util.spec_from_file_location("recipe", PARITY / "recipe.py")
     assert spec is not None
@@ -120,7 +121,7 @@ def test_whole_pictures_are_the_published_ones(
     centers = 0.5 * recipe.normal("input/w_centers", (8, 512))
     published = {"EMA_generator": recipe.weights("fdh_styleganL"), "w_centers": centers}
     torch.save(published, tmp_path / "fdh_styleganL.ckpt")
-    monkeypatch.setenv("DP2_WEIGHTS", str(tmp_path))
+    vouch(monkeypatch, tmp_path, tmp_path / "home")
     synthesizer = Inpainter(
         generator="configs/fdh/styleganL.py",
         crop=BodyCrop(embedding=write_mesh(tmp_path, case["cse_in/embed_map"]), device="cpu"),

@@ -25,7 +25,8 @@ from hypothesis.extra import numpy as hnp
 from safetensors.torch import save_file
 
 from dp2.errors import MissingWeights, UnreadableCheckpoint, UnsafeCheckpoint, WeightsError
-from dp2.weights.readers import load_arrays, load_checkpoint, read_detectron2, read_onnx
+from dp2.weights.onnx_files import read_onnx
+from dp2.weights.readers import load_arrays, load_checkpoint, read_detectron2
 from dp2.weights.registry import packaged
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared"

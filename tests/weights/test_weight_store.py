@@ -249,11 +249,46 @@ def test_unreachable_weights_say_why(content, tmp_path, make_entry, make_store):
 def test_own_folders_are_searched_by_file_and_by_name(content, tmp_path, name, make_entry, make_store):
     folder = tmp_path / "mine"
     (folder / name).parent.mkdir(parents=True)
-    (folder / name).write_bytes(b"mine")
+    (folder / name).write_bytes(content)
     (tmp_path / "weights").mkdir()
     (tmp_path / "weights" / "test_net.ckpt").write_bytes(content)
     store = make_store(tmp_path, make_entry(content), folders=(tmp_path / "none", folder))
+    if name.endswith(".safetensors"):  # a converted copy has a checksum of its own, which import pins
+        with pytest.raises(ChecksumMismatch, match="nobody vouches for"):
+            store.get("test/net")
+        store.verify("test/net", pin=True)
     assert store.get("test/net") == folder / name
+
+
+@pytest.mark.parametrize("name", ["test_net.ckpt", "test/net.ckpt", "test/net", "test_net.safetensors"])
+@pytest.mark.parametrize("place", ["mine", "weights"])
+def test_altered_file_is_not_used_by_the_published_name(content, tmp_path, place, name, make_entry, make_store):
+    own = tmp_path / place / name
+    own.parent.mkdir(parents=True)
+    own.write_bytes(content[:-1] + b"!")
+    store = make_store(tmp_path, make_entry(content), folders=(tmp_path / "mine",))
+    for use in (store.path, store.get, store.fetch):
+        with pytest.raises(ChecksumMismatch) as caught:
+            use("test/net")
+        assert f"weights={own}" in str(caught.value)  # how to use it all the same
+        assert "\n" not in str(caught.value)
+    if own.suffix:
+        assert store.path(str(own)) == own
+
+
+def test_pinned_file_is_used_until_it_changes(content, tmp_path, make_entry, make_store):
+    import hashlib
+
+    own = tmp_path / "mine" / "test_net.ckpt"
+    own.parent.mkdir()
+    own.write_bytes(b"my own training")
+    store = make_store(tmp_path, make_entry(content), folders=(own.parent,))
+    store.pins.set(own.name, hashlib.sha256(own.read_bytes()).hexdigest())
+    assert store.path("test/net") == own
+    assert store.verify("test/net").trust is Trust.PINNED
+    own.write_bytes(b"my own training!")
+    with pytest.raises(ChecksumMismatch, match="pinned on this machine"):
+        store.path("test/net")
 
 
 def test_a_path_is_taken_as_it_is(content, tmp_path):

@@ -164,3 +164,22 @@ def test_import_converts_a_file_once(run, tmp_path):
     assert "--overwrite" in run("import", source, code=1)
     source.write_bytes(b"cos\nsystem\n(S'true'\ntR.")
     assert "Nothing of it was executed" in run("import", source, "--overwrite", code=1)
+
+
+def test_imported_copy_is_vouched_for_if_its_source_is_the_published_file(run, tmp_path, monkeypatch, shared_data):
+    from shutil import copy
+
+    from dp2.errors import ChecksumMismatch
+    from dp2.weights.store import Store
+
+    monkeypatch.setenv("DP2_WEIGHTS", str(tmp_path / "mine"))
+    (tmp_path / "mine").mkdir()
+    source = tmp_path / "mine" / "RetinaFace_mobilenet025.pth"
+    copy(shared_data / "weights" / source.name, source)
+    run("import", source)
+    assert Store().path("retinaface/mobilenet") == source.with_suffix(".safetensors")
+    source.with_suffix(".safetensors").unlink()
+    copy(shared_data / "weights" / "retinaface_mobilenet025_features.pth", source)  # of the same shapes
+    assert "is not the published file" in run("import", source, "--overwrite")
+    with pytest.raises(ChecksumMismatch):
+        Store().path("retinaface/mobilenet")

@@ -124,7 +124,7 @@ def _inputs(plan: Plan, output: Path | None) -> Collected:
 def _one(player: Player, job: Job, progress: Progress) -> Record:
     """One input; what goes wrong with it is said and does not stop the others."""
     from dp2.cli.report import Record
-    from dp2.errors import Dp2Error
+    from dp2.failures import failure_of
 
     record = Record(job.name, None if job.target is None else str(job.target))
     try:
@@ -133,9 +133,11 @@ def _one(player: Player, job: Job, progress: Progress) -> Record:
         record.summary, record.notes = done.summary, done.notes
         where = "" if job.target is None else f" -> {job.target}"
         progress.say(f"{job.name}{where}: {done.summary}", *(f"{job.name}: {note}" for note in done.notes))
-    except Dp2Error as error:
-        record.status, record.error = "failed", str(error)
-        progress.say(f"error: {error}")
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # of any class, from a damaged file or somebody's plugin, SystemExit included
+        record.status, record.error = "failed", failure_of(error, job.name)
+        progress.say(f"error: {record.error}")
     return record
 
 

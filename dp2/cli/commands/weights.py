@@ -147,8 +147,12 @@ def path(name: str) -> None:
 def import_(file: Path, output_path: Path | None, overwrite: bool) -> None:
     """Convert a torch or detectron2 FILE to safetensors; nothing in it is executed."""
     from dp2.weights.importing import import_checkpoint
+    from dp2.weights.store import Store
 
-    click.echo(import_checkpoint(file, output_path, overwrite=overwrite))
+    written = import_checkpoint(file, output_path, overwrite=overwrite)
+    click.echo(written)
+    if not Store().pin_copy(file, written):
+        click.echo(f"{file} is not the published file of its name: name {written} by its path to use it.", err=True)
 
 
 def _row(entry: Entry, store: Store, users: tuple[str, ...]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from dp2.types import Box
 Scale = Literal["auto"] | float | str | tuple[int, int]
 
 AUTO_PIXELS = 2560 * 1440  # about 0.5 GB of activations in a MobileNet-sized network
+_MOST_PIXELS = 16 * AUTO_PIXELS  # of what is enlarged
 _WXH = re.compile(r"(\d+)\s*[x×X]\s*(\d+)")
 
 
@@ -55,6 +56,9 @@ def network_size(scale: Literal["auto"] | float | tuple[int, int], size: tuple[i
         scale: from `parse_scale`.
         size: (width, height) of the frame.
         step: what sides must be a multiple of: the largest stride of the network.
+
+    Raises:
+        UsageError: it is larger than the frame and than any memory.
     """
     if isinstance(scale, tuple):
         wanted: tuple[float, float] = scale
@@ -62,6 +66,8 @@ def network_size(scale: Literal["auto"] | float | tuple[int, int], size: tuple[i
         pixels = size[0] * size[1]
         factor = min(1.0, (AUTO_PIXELS / pixels) ** 0.5) if scale == "auto" else scale
         wanted = (size[0] * factor, size[1] * factor)
+    if wanted[0] * wanted[1] > max(size[0] * size[1], _MOST_PIXELS):
+        raise UsageError(f"scale {scale!r} makes a frame of {size[0]}x{size[1]} larger than {_MOST_PIXELS} pixels")
     return _round_up(wanted[0], step), _round_up(wanted[1], step)
 
 

@@ -26,6 +26,7 @@ from dp2.geometry.nms import suppress
 from dp2.inference.lazy_engine import LazyEngine
 from dp2.inference.network import Engine, Network
 from dp2.types import FACE, Detections, Image
+from dp2.weights.onnx_files import parse_onnx
 from dp2.weights.packaged import checksum, packaged_file
 
 _INPUT = "input.1"
@@ -167,10 +168,7 @@ def with_free_axes(data: bytes, path: Path) -> bytes:
     """
     import onnx
 
-    try:
-        model = onnx.load_from_string(data)
-    except Exception as error:  # protobuf's error class differs between its versions
-        raise WeightsError(f"{path}: not an ONNX file: {error}") from error
+    model = parse_onnx(data, path)
     graph = model.graph
     constants = {constant.name for constant in graph.initializer}
     inputs = [value for value in graph.input if value.name not in constants]

@@ -5,7 +5,6 @@ The defaults are PeekingDuck's. The arithmetic is that of facenet-pytorch 2.5.3,
 
 from __future__ import annotations
 
-import io
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from dp2.detect.checks import (
     origins,
     require_finite,
 )
-from dp2.errors import EngineError, UsageError, WeightsError
+from dp2.errors import EngineError, UsageError
 from dp2.geometry.nms import nms
 from dp2.types import FACE, Detections, Image
 from dp2.weights.packaged import checksum, packaged_file, read_weights
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from dp2.detect.faces.mtcnn_cascade import Cascade
 
 _FILES = ("pnet.pt", "rnet.pt", "onet.pt")
+_LARGEST_FACTOR = 0.99  # nearer to 1 a frame is searched in thousands of sizes
 _BATCH_PIXELS = 8 * 1280 * 720
 
 
@@ -76,8 +76,8 @@ class MTCNN:
             raise UsageError(f"min_size must be at least 12, the window of the first network, not {min_size}")
         if len(thresholds) != 3:
             raise UsageError(f"thresholds must be three numbers, not {list(thresholds)}")
-        if not 0 < factor < 1:
-            raise UsageError(f"factor must lie between 0 and 1, not {factor}")
+        if not 0 < factor <= _LARGEST_FACTOR:
+            raise UsageError(f"factor must lie between 0 and {_LARGEST_FACTOR}, not {factor}")
         for value in (*thresholds, score_threshold):
             check_fraction("a threshold", value)
         self.min_size = min_size
@@ -121,6 +121,7 @@ class MTCNN:
         import torch
 
         from dp2.detect.faces.mtcnn_cascade import Cascade
+        from dp2.weights.readers import load_checkpoint
 
         try:
             device = torch.device(_default_device() if self._device == "auto" else self._device)
@@ -129,12 +130,7 @@ class MTCNN:
             reason = str(error).splitlines()[0]
             raise EngineError(f"PyTorch has no device {self._device!r} on this machine: {reason}") from error
         data = [read_weights(self._path(name)) for name in _FILES]
-        states = []
-        for name, content in zip(_FILES, data, strict=True):
-            try:
-                states.append(torch.load(io.BytesIO(content), map_location=device, weights_only=True))
-            except Exception as error:  # unpickling untrusted bytes raises almost anything
-                raise WeightsError(f"{self._path(name)}: not a file of tensors: {error}") from error
+        states = [load_checkpoint(self._path(name)) for name in _FILES]
         return _Loaded(Cascade.from_states(*states, device=device), checksum(b"".join(data)), str(device))
 
     def _path(self, name: str) -> Path:

@@ -26,6 +26,7 @@ from dp2.geometry.nms import suppress
 from dp2.inference.lazy_engine import LazyEngine
 from dp2.inference.network import Network
 from dp2.types import FACE, Detections, Image
+from dp2.weights.onnx_files import parse_onnx
 from dp2.weights.store import Store
 
 _STRIDES = (8, 16, 32)
@@ -181,12 +182,7 @@ def _network(data: bytes, path: Path) -> Network:
 
 def check_model(data: bytes, path: Path) -> None:
     """Raise `WeightsError` unless this is YuNet's ONNX file with free axes."""
-    import onnx
-
-    try:
-        graph = onnx.load_from_string(data).graph
-    except Exception as error:  # protobuf's error class differs between its versions
-        raise WeightsError(f"{path}: not an ONNX file: {error}") from error
+    graph = parse_onnx(data, path).graph
     if not set(_NAMES) <= {value.name for value in graph.output} or len(graph.input) != 1:
         raise WeightsError(f"{path}: not YuNet: one input and the outputs {', '.join(_NAMES)} are expected")
     sides = graph.input[0].type.tensor_type.shape.dim[2:]

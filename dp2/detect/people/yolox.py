@@ -26,6 +26,7 @@ from dp2.geometry.nms import suppress
 from dp2.inference.lazy_engine import LazyEngine
 from dp2.inference.network import Network
 from dp2.types import PERSON, VEHICLE, Detections, Image
+from dp2.weights.onnx_files import parse_onnx
 from dp2.weights.store import Store
 
 # Columns of the 80 COCO classes; vehicles are what carries a number plate: car, motorcycle, bus, truck
@@ -204,10 +205,7 @@ def with_free_axes(data: bytes, path: Path) -> bytes:
     """
     import onnx
 
-    try:
-        model = onnx.load_from_string(data)
-    except Exception as error:  # protobuf's error class differs between its versions
-        raise WeightsError(f"{path}: not an ONNX file: {error}") from error
+    model = parse_onnx(data, path)
     graph = model.graph
     columns = [[axis.dim_value for axis in value.type.tensor_type.shape.dim][-1:] for value in graph.output]
     if [value.name for value in graph.input] != ["images"] or columns != [[_COLUMNS]]:

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from dp2.errors import Dp2Error, JobCancelled
+from dp2.failures import said
 
 _CLEARINGS, _PAUSE = 20, 0.2  # seconds
 
@@ -111,9 +112,9 @@ def serve(line: Line, device: str | None) -> None:
             line.say("failed", error="there is not enough memory for this; try a smaller file.")
         except Dp2Error as error:
             line.say("failed", error=_shown(str(error), request["arguments"]))
-        except Exception as error:  # whatever it is, the job fails and the next one is done
+        except BaseException as error:  # whatever it is, SystemExit too: the job fails and the next one is done
             workshop.forget()
-            line.say("failed", error=_shown(f"{type(error).__name__}: {error}", request["arguments"]))
+            line.say("failed", error=_shown(said(error), request["arguments"]))
 
 
 def _clear(root: Path) -> None:

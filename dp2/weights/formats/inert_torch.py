@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from dp2.errors import UnreadableCheckpoint, UnsafeCheckpoint
 from dp2.weights.formats.numpy_pickle import NUMPY_NAMES
-from dp2.weights.formats.pickles import Inert, Name, read_pickle
+from dp2.weights.formats.pickles import Name, inert, read_pickle
+from dp2.weights.limits import Budget, sides_of
 
 LEGACY_MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 """How a file of torch before 1.6 begins: the pickle of its magic number."""
@@ -40,7 +41,10 @@ _STORAGES = {
     "CharStorage": np.int8,
     "ByteStorage": np.uint8,
     "BoolStorage": np.bool_,
+    "ComplexFloatStorage": np.complex64,
+    "ComplexDoubleStorage": np.complex128,
 }
+_DTYPES = ("float64", "float32", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -129,9 +133,8 @@ def _read_zip(path: Path, rebuild: Rebuild) -> Any:
                 return archive.read(f"{root}data/{key}")
 
             storages = _Storages(load, path)
-            return read_pickle(
-                BytesIO(archive.read(listing[0])), _names(_inside(rebuild)), str(path), storages.persistent
-            )
+            names = _names(_inside(rebuild, Budget(path.stat().st_size)))
+            return read_pickle(BytesIO(archive.read(listing[0])), names, str(path), storages.persistent)
     except _DAMAGE as error:
         raise UnreadableCheckpoint(f"{path}: is no whole torch file ({error}).") from error
 
@@ -154,6 +157,8 @@ def read_legacy(path: Path, rebuild: Rebuild) -> Any:
 
         read_pickle(source, _names(lambda storage, *_: storage), what, _Storages(measure, path, hollow=True).persistent)
         keys = read_pickle(source, {}, what)
+        if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
+            raise UnreadableCheckpoint(f"{path}: its storages have no names.")
         places: dict[str, tuple[int, int]] = {}
         position = source.tell()
         for key in keys:
@@ -168,7 +173,8 @@ def read_legacy(path: Path, rebuild: Rebuild) -> Any:
             first, size = places[key]
             return source[first : first + size]
 
-        return read_pickle(source, _names(_inside(rebuild)), what, _Storages(load, path).persistent)
+        names = _names(_inside(rebuild, Budget(len(source))))
+        return read_pickle(source, names, what, _Storages(load, path).persistent)
 
 
 @contextmanager
@@ -189,6 +195,8 @@ class _Storages:
     def persistent(self, identifier: Any) -> Storage:
         if not isinstance(identifier, tuple) or len(identifier) < 5 or identifier[0] != "storage":
             raise UnsafeCheckpoint(f"{self._path}: refers to something that is no storage. Nothing was executed.")
+        if not isinstance(identifier[2], (str, int)):
+            raise UnsafeCheckpoint(f"{self._path}: holds a storage without a name. Nothing was executed.")
         _, kind, key, _, count = identifier[:5]
         if any(part is not None for part in identifier[5:]):
             raise UnreadableCheckpoint(f"{self._path}: holds views of storages, which only very old torch writes.")
@@ -213,7 +221,7 @@ def _names(make: Callable[..., Any]) -> Mapping[str, Name]:
     def rebuild(storage: Any, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: Any) -> Any:
         if not isinstance(storage, Storage):
             raise UnsafeCheckpoint("builds a tensor from something that is no storage. Nothing was executed.")
-        return make(storage, offset, tuple(size), tuple(stride))
+        return make(storage, offset, sides_of(size), sides_of(stride))
 
     def parameter(data: Any, *_: Any) -> Any:
         return data
@@ -222,14 +230,24 @@ def _names(make: Callable[..., Any]) -> Mapping[str, Name]:
     names["torch._utils._rebuild_tensor"] = Name("tensor", rebuild)
     names["torch._utils._rebuild_tensor_v2"] = Name("tensor", rebuild)
     names["torch._utils._rebuild_parameter"] = Name("parameter", parameter)
-    names["torch.Size"] = Name("torch.Size", tuple)
+    names["torch._utils._rebuild_parameter_with_state"] = Name("parameter", parameter)
+    names["torch.Size"] = Name("torch.Size", sides_of)
+    names["torch.device"] = Name("torch.device", _device)
+    names |= {f"torch.{dtype}": Name(f"torch.{dtype}") for dtype in _DTYPES}
     names |= {f"torch.{storage}": Name(storage) for storage in _STORAGES}
-    names |= {harmless: Name(harmless, Inert) for harmless in HARMLESS}
+    names |= {harmless: Name(harmless, inert) for harmless in HARMLESS}
     return names
 
 
-def _inside(make: Rebuild) -> Rebuild:
-    """Within the storage's bounds, and without the stretching by stride 0 that claims memory."""
+def _device(kind: Any, number: Any = None) -> str:
+    """`torch.device(kind, number)`, of which nothing but the name is kept."""
+    if not isinstance(kind, str) or not isinstance(number, int | None):
+        raise UnsafeCheckpoint("names a device by what is no text. Nothing was executed.")
+    return kind[:40]
+
+
+def _inside(make: Rebuild, budget: Budget) -> Rebuild:
+    """Within the storage's bounds, and without the stretching by stride 0, or the many views, that claim memory."""
 
     def checked(storage: Storage, offset: int, size: tuple[int, ...], stride: tuple[int, ...]) -> Any:
         total = len(storage.values)
@@ -237,6 +255,7 @@ def _inside(make: Rebuild) -> Rebuild:
         last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True)) if sane else -1
         if not sane or prod(size) > total or (prod(size) > 0 and last >= total):
             raise UnsafeCheckpoint(f"holds a tensor of shape {size} beyond its storage of {total} numbers.")
+        budget.spend(prod(size) * storage.values.itemsize)
         return make(storage, offset, size, stride)
 
     return checked

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections import OrderedDict
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
@@ -13,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dp2.errors import UnsafeCheckpoint
-from dp2.weights.formats.pickles import Name, Pending
+from dp2.weights.formats.pickles import Name, Pending, ordered
+from dp2.weights.limits import sides_of
 
 _PLAIN = re.compile(r"[<>|=]?[biufc]\d{1,2}")
 
@@ -22,7 +22,9 @@ def _dtype(text: Any, _align: Any = False, _copy: Any = False) -> Pending:
     """`numpy.dtype(text, align, copy)`; its byte order follows in the BUILD step."""
     text = _ascii(text)
     if not _PLAIN.fullmatch(text):
-        raise UnsafeCheckpoint(f"holds an array of type {text!r}; only numbers are read. Nothing of it was executed.")
+        raise UnsafeCheckpoint(
+            f"holds an array of type {text[:40]!r}; only numbers are read. Nothing of it was executed."
+        )
     plain = np.dtype(text)
 
     def build(state: Any) -> np.dtype[Any]:
@@ -31,7 +33,7 @@ def _dtype(text: Any, _align: Any = False, _copy: Any = False) -> Pending:
             raise UnsafeCheckpoint("holds an array of a structured type. Nothing of it was executed.")
         order = _ascii(state[1])
         if order not in ("<", ">", "|", "="):
-            raise ValueError(f"byte order {order!r}")
+            raise ValueError(f"byte order {order[:40]!r}")
         return plain if order == "|" else np.dtype(f"{order}{plain.kind}{plain.itemsize}")
 
     return Pending(build)
@@ -54,7 +56,7 @@ def _array(raw: Any, dtype: Any, shape: Any, order: Any = "C") -> NDArray[Any]:
         raw = raw.encode("latin-1")  # Python 2's bytes
     if not isinstance(raw, (bytes, bytearray)) or not isinstance(dtype, np.dtype) or dtype.hasobject:
         raise UnsafeCheckpoint("holds an array of objects; only numbers are read. Nothing of it was executed.")
-    sides = tuple(int(side) for side in shape)
+    sides = sides_of(shape)
     if any(side < 0 for side in sides) or math.prod(sides) * dtype.itemsize != len(raw):
         raise UnsafeCheckpoint(f"holds an array that claims the shape {sides} for {len(raw)} bytes.")
     return np.frombuffer(raw, dtype=dtype).reshape(sides, order="F" if order == "F" else "C")
@@ -77,7 +79,9 @@ def _no_bytes() -> bytes:
 
 
 def _ascii(text: Any) -> str:
-    return text.decode("ascii") if isinstance(text, bytes) else str(text)
+    if not isinstance(text, (str, bytes)):
+        raise UnsafeCheckpoint("holds an array whose type is no text. Nothing of it was executed.")
+    return text.decode("ascii") if isinstance(text, bytes) else text
 
 
 def _table() -> dict[str, Name]:
@@ -85,7 +89,7 @@ def _table() -> dict[str, Name]:
         "numpy.ndarray": Name("numpy.ndarray"),
         "numpy.dtype": Name("numpy.dtype", _dtype),
         "_codecs.encode": Name("_codecs.encode", _encode),
-        "collections.OrderedDict": Name("collections.OrderedDict", OrderedDict),
+        "collections.OrderedDict": Name("collections.OrderedDict", ordered),
     }
     for builtin in ("__builtin__", "builtins"):
         names[f"{builtin}.bytes"] = Name("bytes", _no_bytes)

@@ -7,12 +7,15 @@ index that a file claims. Here every opcode is spelled out, and a name in a file
 from __future__ import annotations
 
 import pickletools
+import sys
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from dp2.errors import UnreadableCheckpoint, UnsafeCheckpoint
+from dp2.failures import said
+from dp2.weights.limits import MOST_STEPS, Budget, weight
 
 
 class Source(Protocol):
@@ -21,6 +24,7 @@ class Source(Protocol):
     def read(self, n: int, /) -> bytes: ...
     def readline(self) -> bytes: ...
     def tell(self) -> int: ...
+    def seek(self, offset: int, whence: Literal[0, 1, 2] = 0, /) -> Any: ...
 
 
 class Inert(dict[Any, Any]):
@@ -62,7 +66,11 @@ _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": (
 _EMPTY: dict[str, Callable[[], Any]] = {"EMPTY_LIST": list, "EMPTY_DICT": dict}
 _TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 _DICTS = (dict, OrderedDict, Inert)
-_KEYS = (str, int, float, bytes, tuple, type(None))
+_KEYS = (str, int, float, bytes, type(None))
+_MOST_TUPLES = 1000  # as keys: files can choose tuples and large numbers so that all of them have the same hash
+_LONGEST_TUPLE = 16
+_LARGEST_KEY = sys.hash_info.modulus
+_LONGEST_NAME = 200
 
 
 def read_pickle(
@@ -77,27 +85,81 @@ def read_pickle(
 
     Raises:
         UnsafeCheckpoint: it names, calls or builds something that is not plain data. Nothing was executed.
-        UnreadableCheckpoint: it is no whole pickle.
+        UnreadableCheckpoint: it is no whole pickle, or larger than any checkpoint's.
     """
-    machine = _Machine(names, what, persistent)
+    machine = _Machine(names, what, persistent, Budget(_length(source)))
     try:
-        for opcode, argument, _ in pickletools.genops(source):  # type: ignore[arg-type]
+        for count, (opcode, argument, _) in enumerate(pickletools.genops(source)):  # type: ignore[arg-type]
             if opcode.name == "STOP":
                 return machine.stack.pop()
+            if count >= MOST_STEPS:
+                raise UnreadableCheckpoint(f"{what}: holds more objects than any checkpoint.")
             machine.step(opcode.name, argument)
     except (ValueError, TypeError, KeyError, IndexError, OverflowError, MemoryError, RecursionError) as error:
-        raise UnreadableCheckpoint(f"{what}: is no whole checkpoint ({type(error).__name__}: {error}).") from error
+        raise UnreadableCheckpoint(f"{what}: is no whole checkpoint ({said(error)}).") from error
     raise UnreadableCheckpoint(f"{what}: ends in the middle.")
 
 
+def ordered(items: Any = ()) -> OrderedDict[Any, Any]:
+    """`collections.OrderedDict`, of a dict or of pairs."""
+    made: OrderedDict[Any, Any] = OrderedDict()
+    put_items(made, _pairs(items))
+    return made
+
+
+def inert(items: Any = ()) -> Inert:
+    """A foreign class of dicts, of a dict or of pairs."""
+    made = Inert()
+    put_items(made, _pairs(items))
+    return made
+
+
+def put_items(target: dict[Any, Any], pairs: Iterable[tuple[Any, Any]]) -> None:
+    """Set items whose keys can be hashed and compared at once, whatever a file puts there.
+
+    Raises:
+        UnsafeCheckpoint: a key is of a type, depth or length that no checkpoint has.
+    """
+    for key, value in pairs:
+        if isinstance(key, tuple):
+            if len(target) > _MOST_TUPLES or len(key) > _LONGEST_TUPLE or not all(map(_is_key, key)):
+                raise UnsafeCheckpoint("uses nested, long or very many tuples as keys. Nothing of it was executed.")
+        elif not _is_key(key):
+            raise UnsafeCheckpoint(f"uses {type(key).__name__} as a key, or one too large. Nothing of it was executed.")
+        target[key] = value
+
+
+def _is_key(key: Any) -> bool:
+    return isinstance(key, _KEYS) and not (isinstance(key, int) and abs(key) >= _LARGEST_KEY)
+
+
+def _pairs(items: Any) -> Iterable[tuple[Any, Any]]:
+    if isinstance(items, dict):
+        return items.items()
+    if isinstance(items, (list, tuple)) and all(isinstance(pair, (list, tuple)) and len(pair) == 2 for pair in items):
+        return [(key, value) for key, value in items]
+    raise UnsafeCheckpoint("makes a dict of something that is neither a dict nor pairs.")
+
+
+def _length(source: Source) -> int:
+    position = source.tell()
+    source.seek(0, 2)
+    length = source.tell()
+    source.seek(position)
+    return length
+
+
 class _Machine:
-    def __init__(self, names: Mapping[str, Name], what: str, persistent: Callable[[Any], Any] | None) -> None:
+    def __init__(
+        self, names: Mapping[str, Name], what: str, persistent: Callable[[Any], Any] | None, budget: Budget
+    ) -> None:
         self.stack: list[Any] = []
         self._below: list[list[Any]] = []  # stacks under each open mark
         self._memo: dict[int, Any] = {}
         self._names = names
         self._what = what
         self._persistent = persistent
+        self._budget = budget
 
     def step(self, name: str, argument: Any) -> None:
         if name in _LITERALS:
@@ -112,7 +174,12 @@ class _Machine:
             method = getattr(self, f"_op_{name.lower()}", None)
             if method is None:
                 raise self._unsafe(f"uses the opcode {name}")
-            method(argument)
+            try:
+                method(argument)
+            except UnsafeCheckpoint as error:
+                if str(error).startswith(self._what):
+                    raise
+                raise UnsafeCheckpoint(f"{self._what}: {error}") from error
 
     def _op_proto(self, _: Any) -> None:
         """Marks the protocol's version; the opcodes speak for themselves."""
@@ -189,10 +256,8 @@ class _Machine:
         arguments, name = self.stack.pop(), self.stack.pop()
         if not isinstance(name, Name) or name.make is None or not isinstance(arguments, tuple):
             raise self._unsafe(f"calls {name.text if isinstance(name, Name) else type(name).__name__}")
-        try:
-            self.stack.append(name.make(*arguments))
-        except UnsafeCheckpoint as error:
-            raise UnsafeCheckpoint(f"{self._what}: {error}") from error
+        self._budget.spend(sum(map(weight, arguments)))
+        self.stack.append(name.make(*arguments))
 
     _op_newobj = _op_reduce
 
@@ -204,10 +269,8 @@ class _Machine:
     def _op_build(self, _: Any) -> None:
         state, target = self.stack.pop(), self.stack[-1]
         if isinstance(target, Pending):
-            try:
-                finished = target.build(state)
-            except UnsafeCheckpoint as error:
-                raise UnsafeCheckpoint(f"{self._what}: {error}") from error
+            self._budget.spend(sum(map(weight, state)) if isinstance(state, tuple) else 0)
+            finished = target.build(state)
             self.stack[-1] = finished
             for key in target.memo_keys:
                 self._memo[key] = finished
@@ -216,9 +279,11 @@ class _Machine:
         # The attributes of a dict subclass (a state dict's _metadata, EasyDict's second view) are of no use here.
 
     def _push_name(self, module: Any, name: Any) -> None:
+        if not isinstance(module, str) or not isinstance(name, str):
+            raise self._unsafe("names something by what is no text")
         known = self._names.get(f"{module}.{name}")
         if known is None:
-            raise self._unsafe(f"names {module}.{name}")
+            raise self._unsafe(f"names {module}.{name}"[:_LONGEST_NAME])
         self.stack.append(known)
 
     def _extend(self, items: list[Any]) -> None:
@@ -230,10 +295,7 @@ class _Machine:
         target = self.stack[-1]
         if type(target) not in _DICTS:
             raise self._unsafe(f"sets items of {type(target).__name__}")
-        for key, value in zip(items[::2], items[1::2], strict=True):
-            if not isinstance(key, _KEYS):
-                raise self._unsafe(f"uses {type(key).__name__} as a key")
-            target[key] = value
+        put_items(target, zip(items[::2], items[1::2], strict=True))
 
     def _since_mark(self) -> list[Any]:
         items, self.stack = self.stack, self._below.pop()

@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dp2.errors import UnreadableCheckpoint
+from dp2.errors import UnreadableCheckpoint, UnsafeCheckpoint
+from dp2.weights.limits import Budget
 
 _IDENTIFIER = b"TFL3"
 _DTYPES: Mapping[int, str] = {0: "<f4", 1: "<f2", 2: "<i4"}
@@ -32,6 +33,9 @@ _OPERATORS: Mapping[int, str] = {
     117: "HARD_SWISH",
 }
 _CUSTOM = 32
+_LARGEST_FILE = 64 << 20  # bytes
+_MOST_PARTS = 10_000  # tensors, buffers, operators: a few bytes that are named over and over would become gigabytes
+_MOST_INDICES, _LONGEST_NAME, _MOST_CUSTOM = 64, 100, 1000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,11 +99,15 @@ class Table:
 
     def tables(self, slot: int) -> list[Table]:
         start, count = self._vector(slot, 4)
+        if count > _MOST_PARTS:
+            raise ValueError(f"{count} parts of one kind")
         places = range(start, start + 4 * count, 4)
         return [Table(self.data, place + _unpack("<I", self.data, place)) for place in places]
 
     def integers(self, slot: int) -> tuple[int, ...]:
         start, count = self._vector(slot, 4)
+        if count > _MOST_INDICES:
+            raise ValueError(f"a list of {count} numbers")
         return struct.unpack_from(f"<{count}i", self.data, start)
 
     def raw(self, slot: int) -> bytes:
@@ -141,11 +149,13 @@ def read_tflite(data: bytes, path: Path) -> Graph:
         UnreadableCheckpoint: it is no such file, it is damaged, or it holds what a small float network does not:
             several graphs, quantized tensors, other operators.
     """
+    if len(data) > _LARGEST_FILE:
+        raise UnreadableCheckpoint(f"{path}: is larger than any network of TensorFlow Lite here.")
     if data[4:8] != _IDENTIFIER:
         raise UnreadableCheckpoint(f"{path}: not a TensorFlow Lite file; fetch it again.")
     try:
         return _read(Table(data, _unpack("<I", data, 0)))
-    except (ValueError, IndexError, struct.error) as error:
+    except (ValueError, IndexError, struct.error, UnsafeCheckpoint) as error:
         raise UnreadableCheckpoint(f"{path}: damaged, or not a float network ({error}); fetch it again.") from error
 
 
@@ -155,7 +165,8 @@ def _read(model: Table) -> Graph:
         raise ValueError(f"{len(graphs)} graphs instead of one")
     names = [_operator_name(code) for code in model.tables(1)]
     buffers = model.tables(4)
-    tensors = tuple(_tensor(tensor, buffers) for tensor in graphs[0].tables(0))
+    budget = Budget(len(model.data))
+    tensors = tuple(_tensor(tensor, buffers, budget) for tensor in graphs[0].tables(0))
     operators = tuple(_operator(operator, names, len(tensors)) for operator in graphs[0].tables(3))
     inputs, outputs = (_indices(graphs[0].integers(slot), 0, len(tensors)) for slot in (1, 2))
     return Graph(tensors, operators, inputs, outputs)
@@ -165,13 +176,13 @@ def _operator_name(code: Table) -> str:
     # Codes up to 126 once had a byte of their own; either field may be the one that is set
     number = max(code.integer(0, layout="<b"), code.integer(3))
     if number == _CUSTOM:
-        return code.raw(1).decode("ascii")
+        return code.raw(1)[:_LONGEST_NAME].decode("ascii")
     if number not in _OPERATORS:
         raise ValueError(f"operator {number} is unknown")
     return _OPERATORS[number]
 
 
-def _tensor(tensor: Table, buffers: list[Table]) -> Tensor:
+def _tensor(tensor: Table, buffers: list[Table], budget: Budget) -> Tensor:
     shape = tensor.integers(0)
     dtype = _DTYPES.get(tensor.integer(1, layout="<b"))
     if dtype is None or any(side < 1 for side in shape):
@@ -179,6 +190,7 @@ def _tensor(tensor: Table, buffers: list[Table]) -> Tensor:
     raw = buffers[_indices((tensor.integer(2, layout="<I"),), 0, len(buffers))[0]].raw(0)
     if not raw:
         return Tensor(shape, None)
+    budget.spend(len(raw))
     values = np.frombuffer(raw, dtype)
     if values.size != prod(shape):
         raise ValueError(f"{values.size} values for shape {shape}")
@@ -192,7 +204,7 @@ def _operator(operator: Table, names: list[str], count: int) -> Operator:
         _indices(operator.integers(1), -1, count),
         _indices(operator.integers(2), 0, count),
         operator.table(4),
-        operator.raw(5),
+        operator.raw(5)[:_MOST_CUSTOM],
     )
 
 
