@@ -34,7 +34,7 @@ _FORMATS = (
     # sound
     "aac ac3 ac4 aiff amr ape au caf dts dtshd eac3 flac loas mlp mp3 mpc mpc8 oma tak truehd tta voc w64 wav wv xwma"
 )
-_FILE: Mapping[str, str] = {"protocol_whitelist": "file", "format_whitelist": ",".join(dict.fromkeys(_FORMATS.split()))}
+_FILE: Mapping[str, str] = {"protocol_whitelist": "file", "format_whitelist": ",".join(_FORMATS.split())}
 
 # Of cameras and servers: what each kind of address may lead to. Never to files.
 _HTTP = "http,https,httpproxy,tcp,tls,crypto"
@@ -55,28 +55,28 @@ STREAM_SCHEMES = frozenset(_PROTOCOLS)
 _STREAM_FORMATS = f"{_FILE['format_whitelist']},rtsp,rtp,hls,mpegtsraw"
 
 
-def open_media(path: Path, format: str | None = None) -> InputContainer:
+def open_media(path: Path, demuxer: str | None = None) -> InputContainer:
     """Open a media file for reading.
 
     Args:
         path: the file.
-        format: FFmpeg's name of its format, where its content alone would not tell.
+        demuxer: FFmpeg's name of its format, where its content alone would not tell.
 
     Raises:
         av.FFmpegError: it is missing, damaged, or of a format that is not opened.
     """
-    return av.open(file_url(path), format=format, metadata_errors="replace", container_options=dict(_FILE))
+    return av.open(file_url(path), format=demuxer, metadata_errors="replace", container_options=dict(_FILE))
 
 
-def open_output(path: Path, format: str, options: Mapping[str, str] | None = None) -> OutputContainer:
+def open_output(path: Path, muxer: str, options: Mapping[str, str] | None = None) -> OutputContainer:
     """Create a media file.
 
     Args:
         path: replaced, if it exists.
-        format: FFmpeg's name of the muxer.
+        muxer: FFmpeg's name of the format.
         options: of the muxer.
     """
-    return av.open(file_url(path), "w", format=format, container_options=dict(options or {}))
+    return av.open(file_url(path), "w", format=muxer, container_options=dict(options or {}))
 
 
 def open_stream(url: str, timeout: float) -> InputContainer:

@@ -20,7 +20,8 @@ _NOT_HERE = (
     *(("start", "--start-time"), ("end", "--end-time"), ("fps", "--fps"), ("max_res", "--max-res")),
     *(("keep_audio", "--keep-audio"), ("codec", "--codec"), ("crf", "--crf"), ("preset", "--preset")),
     *(("ffmpeg_config", "--ffmpeg-config"), ("salvage", "--salvage"), ("keep_metadata", "--keep-metadata")),
-    *(("deinterlace", "--deinterlace"), ("cache", "--cache"), ("detections", "--detections"), ("save_detections", "--save-detections")),
+    *(("deinterlace", "--deinterlace"), ("cache", "--cache")),
+    *(("detections", "--detections"), ("save_detections", "--save-detections")),
     *(("legend", "--legend"), ("overwrite", "--overwrite")),
 )
 

@@ -31,7 +31,9 @@ class Interlacing:
         if word is None:
             return
         if context.codec.name not in _ABLE or context.height % 4:
-            self.notes = (f"{context.codec.name} does not mark it as interlaced here; --deinterlace makes whole frames",)
+            self.notes = (
+                f"{context.codec.name} does not mark it as interlaced here; --deinterlace makes whole frames",
+            )
             return
         context.flags |= Flags.interlaced_dct | Flags.interlaced_me
         context.field_order = 2 if fields is Fields.TOP_FIRST else 3  # AVFieldOrder: TT, BB

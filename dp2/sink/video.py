@@ -174,7 +174,10 @@ class VideoSink:
         block = self._encoding.macro_block_size
         width, height, aspect = written_shape(self._info, self._kind, codec)
         if aspect != self._info.pixel_aspect:
-            self.notes = (*self.notes, f"{self._path.suffix} with {codec} holds square pixels only; frames are stretched")
+            self.notes = (
+                *self.notes,
+                f"{self._path.suffix} with {codec} holds square pixels only; frames are stretched",
+            )
         context.width, context.height = (-(-side // block) * block for side in (width, height))
         context.pix_fmt = pixel_format(self._encoding, stream.codec, context.width, context.height, self._path)
         context.time_base = stream.time_base = time_base(self._info, self._kind, codec)

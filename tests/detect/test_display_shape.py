@@ -158,9 +158,7 @@ def test_all_that_detections_have_comes_back_to_the_stored_shape(
     aspect: Fraction, sizes: list[tuple[int, int]]
 ) -> None:
     detector = Everything()
-    ((found,),) = detect_as_shown(
-        detector, [Frame(np.zeros((80, 120, 3), np.uint8), pixel_aspect=aspect)], relax=1.0
-    )
+    ((found,),) = detect_as_shown(detector, [Frame(np.zeros((80, 120, 3), np.uint8), pixel_aspect=aspect)], relax=1.0)
     assert detector.sizes == sizes
     assert len(found) == 1  # found twice, it is one thing
     assert np.allclose(found.boxes, [[30, 20, 60, 60]], atol=0.1)

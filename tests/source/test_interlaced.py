@@ -18,7 +18,6 @@ from dp2.source.video import VideoSource
 from dp2.video_info import Fields
 
 
-
 def interlaced(clips, name: str = "a.mp4", order: str = "tff", count: int = 12) -> Path:
     """A bar that moves from field to field."""
     first = 0 if order == "tff" else 1

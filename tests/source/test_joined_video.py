@@ -88,7 +88,9 @@ def test_damage_away_from_a_joint_is_still_noticed(clips) -> None:
 
 
 def test_recording_that_begins_between_key_frames(clips, caplog) -> None:
-    first, second = (clips.make(name, 60, options={"g": "20", "bf": "0", "sc_threshold": "0"}) for name in ("x.ts", "y.ts"))
+    first, second = (
+        clips.make(name, 60, options={"g": "20", "bf": "0", "sc_threshold": "0"}) for name in ("x.ts", "y.ts")
+    )
     with av.open(str(second)) as container:
         places = [packet.pos for packet in container.demux(video=0) if packet.size]
     path = clips.folder / "a.ts"

@@ -82,7 +82,9 @@ def test_any_angle_is_turned_upright_and_nothing_is_cut_off(clips, degrees: floa
         dx, dy = x + 9.5 - 79.5, y + 9.5 - 59.5
         expected = (image.shape[0] / 2 - 0.5 + sin * dx + cos * dy, image.shape[1] / 2 - 0.5 + cos * dx - sin * dy)
         assert np.allclose(found.mean(0), expected, atol=1.5)
-    assert any(f"turned by {round(degrees if degrees < 180 else degrees - 360)} degrees" in note for note in source.notes)
+    assert any(
+        f"turned by {round(degrees if degrees < 180 else degrees - 360)} degrees" in note for note in source.notes
+    )
 
 
 def test_a_turned_size_holds_all(clips) -> None:

@@ -34,7 +34,9 @@ def test_further_video_streams(clips, name: str, count: int) -> None:
     assert abs(int(frames[0].image[60, 120, 0]) - 20) < 4
 
 
-@pytest.mark.parametrize(("name", "codec", "pix_fmt"), [("a.mov", "prores_ks", "yuva444p10le"), ("a.mkv", "ffv1", "yuva420p")])
+@pytest.mark.parametrize(
+    ("name", "codec", "pix_fmt"), [("a.mov", "prores_ks", "yuva444p10le"), ("a.mkv", "ffv1", "yuva420p")]
+)
 def test_transparency(clips, name: str, codec: str, pix_fmt: str) -> None:
     assert any("transparency" in note for note in VideoSource(clips.make(name, 3, codec=codec, pix_fmt=pix_fmt)).notes)
 

@@ -130,7 +130,12 @@ def test_orientation_in_the_exif_of_motion_jpeg(tmp_path: Path, orientation: int
     picture.save(buffer, "JPEG", exif=exif(orientation))
     (tmp_path / "a.mjpeg").write_bytes(buffer.getvalue() * 3)
     source = VideoSource(tmp_path / "a.mjpeg")
-    turned = {1: picture, 3: picture.rotate(180), 6: picture.rotate(-90, expand=True), 8: picture.rotate(90, expand=True)}
+    turned = {
+        1: picture,
+        3: picture.rotate(180),
+        6: picture.rotate(-90, expand=True),
+        8: picture.rotate(90, expand=True),
+    }
     expected = np.asarray(turned[orientation]).astype(int)
     for frame in source:
         assert frame.image.shape == expected.shape == (source.info.height, source.info.width, 3)
