@@ -28,9 +28,9 @@ _FORMATS = (
     "h264 hevc vvc evc av1 m4v mpegvideo mjpeg mjpeg_2000 smjpeg h261 h263 vc1 vc1test dirac dnxhd cavsvideo avs2 avs3 "
     "apv amv "
     # of games, old systems and measuring devices
-    "4xm bethsoftvid bfi bink bmv c93 cdxl cine dfa dsicin dxa ea film_cpk filmstrip flic gdv hnm idcin iff ipu ipmovie "
-    "iv8 jv lmlm4 lvf mgsts mlv mm moflex msnwctcp mtv mv mvi paf pmp psxstr r3d rl2 roq rpl ser sga siff smk smush "
-    "thp tiertexseq tmv usm vc1test vmd wc3movie wsvqa xmv yop gif apng webp "
+    "4xm bethsoftvid bfi bink bmv c93 cdxl cine dfa dsicin dxa ea film_cpk filmstrip flic gdv hnm idcin iff ipu "
+    "ipmovie iv8 jv lmlm4 lvf mgsts mlv mm moflex msnwctcp mtv mv mvi paf pmp psxstr r3d rl2 roq rpl ser sga siff smk "
+    "smush thp tiertexseq tmv usm vc1test vmd wc3movie wsvqa xmv yop gif apng webp "
     # sound
     "aac ac3 ac4 aiff amr ape au caf dts dtshd eac3 flac loas mlp mp3 mpc mpc8 oma tak truehd tta voc w64 wav wv xwma"
 )
