@@ -28,13 +28,13 @@ _FORMATS = (
     "h264 hevc vvc evc av1 m4v mpegvideo mjpeg mjpeg_2000 smjpeg h261 h263 vc1 vc1test dirac dnxhd cavsvideo avs2 avs3 "
     "apv amv "
     # of games, old systems and measuring devices
-    "4xm bethsoftvid bfi bink bmv c93 cdxl cine dfa dsicin dxa ea film_cpk filmstrip flic gdv hnm idcin iff ipu ipmovie "
-    "iv8 jv lmlm4 lvf mgsts mlv mm moflex msnwctcp mtv mv mvi paf pmp psxstr r3d rl2 roq rpl ser sga siff smk smush "
-    "thp tiertexseq tmv usm vc1test vmd wc3movie wsvqa xmv yop gif apng webp "
+    "4xm bethsoftvid bfi bink bmv c93 cdxl cine dfa dsicin dxa ea film_cpk filmstrip flic gdv hnm idcin iff ipu "
+    "ipmovie iv8 jv lmlm4 lvf mgsts mlv mm moflex msnwctcp mtv mv mvi paf pmp psxstr r3d rl2 roq rpl ser sga siff smk "
+    "smush thp tiertexseq tmv usm vc1test vmd wc3movie wsvqa xmv yop gif apng webp "
     # sound
     "aac ac3 ac4 aiff amr ape au caf dts dtshd eac3 flac loas mlp mp3 mpc mpc8 oma tak truehd tta voc w64 wav wv xwma"
 )
-_FILE: Mapping[str, str] = {"protocol_whitelist": "file", "format_whitelist": ",".join(dict.fromkeys(_FORMATS.split()))}
+_FILE: Mapping[str, str] = {"protocol_whitelist": "file", "format_whitelist": ",".join(_FORMATS.split())}
 
 # Of cameras and servers: what each kind of address may lead to. Never to files.
 _HTTP = "http,https,httpproxy,tcp,tls,crypto"
@@ -55,17 +55,17 @@ STREAM_SCHEMES = frozenset(_PROTOCOLS)
 _STREAM_FORMATS = f"{_FILE['format_whitelist']},rtsp,rtp,hls,mpegtsraw"
 
 
-def open_media(path: Path, format: str | None = None) -> InputContainer:
+def open_media(path: Path, demuxer: str | None = None) -> InputContainer:
     """Open a media file for reading.
 
     Args:
         path: the file.
-        format: FFmpeg's name of its format, where its content alone would not tell.
+        demuxer: FFmpeg's name of its format, where its content alone would not tell.
 
     Raises:
         av.FFmpegError: it is missing, damaged, or of a format that is not opened.
     """
-    return av.open(file_url(path), format=format, metadata_errors="replace", container_options=dict(_FILE))
+    return av.open(file_url(path), format=demuxer, metadata_errors="replace", container_options=dict(_FILE))
 
 
 def open_stream(url: str, timeout: float) -> InputContainer:

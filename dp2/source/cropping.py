@@ -22,12 +22,12 @@ _PIXEL_CROP = {0x54CC: "left", 0x54BB: "top", 0x54DD: "right", 0x54AA: "bottom"}
 _SAMPLE_ENTRY = 78  # bytes before the boxes of a video's sample entry (ISO/IEC 14496-12, 12.1.3)
 
 
-def container_crop(path: Path, format: str, index: int, identifier: int, size: tuple[int, int]) -> Crop | None:
+def container_crop(path: Path, container: str, index: int, identifier: int, size: tuple[int, int]) -> Crop | None:
     """What a container cuts off a video track.
 
     Args:
         path: an MP4, MOV or Matroska file; others cut off nothing.
-        format: FFmpeg's name of it.
+        container: FFmpeg's name of its format.
         index: of the track among those of video, from 0; for Matroska.
         identifier: of the track; for MP4.
         size: (width, height) of its decoded frames.
@@ -37,9 +37,9 @@ def container_crop(path: Path, format: str, index: int, identifier: int, size: t
     """
     with path.open("rb") as file:
         whole = path.stat().st_size
-        if "mp4" in format.split(","):
+        if "mp4" in container.split(","):
             crop = _clean_aperture(file, whole, identifier, size)
-        elif "matroska" in format.split(","):
+        elif "matroska" in container.split(","):
             crop = _pixel_crop(file, whole, index)
         else:
             crop = Crop()

@@ -123,7 +123,7 @@ class VideoSource:
             try:
                 for decoded in self._decoded(whole_frames(container, stream, self._path, splices, seeked=seeked)):
                     read += 1
-                    time = self._time(decoded, stream, read)
+                    time = self._time(decoded, read)
                     inside = (self._start is None or time >= self._start) and (self._end is None or time < self._end)
                     image = picture(decoded) if inside else _NOTHING
                     yield Frame(image, read, time, _duration(decoded), self.info.pixel_aspect)
@@ -161,7 +161,7 @@ class VideoSource:
         container.seek(target.__floor__(), stream=stream)
         return True
 
-    def _time(self, frame: VideoFrame, stream: VideoStream, position: int) -> Fraction:
+    def _time(self, frame: VideoFrame, position: int) -> Fraction:
         if frame.pts is not None and frame.time_base is not None:
             return frame.pts * frame.time_base - self._stored.origin
         rate = self._stored.average_rate or Fraction(25)

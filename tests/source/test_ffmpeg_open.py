@@ -139,7 +139,7 @@ def test_shared_concat(shared_cases: Path) -> None:
 
 @pytest.mark.parametrize("device", ["concat://a|b", "data://x", "ftp://host/x", "subfile://x", "pipe://0"])
 def test_camera_address_of_another_kind(device: str) -> None:
-    with pytest.raises(UnreadableMedia, match="no such kind of address; known are .*rtsp"):
+    with pytest.raises(UnreadableMedia, match=r"no such kind of address; known are .*rtsp"):
         CameraSource(device)
 
 
