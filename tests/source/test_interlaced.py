@@ -17,6 +17,7 @@ from dp2.sink.video import VideoSink
 from dp2.source.frame_folder import FrameFolderSource
 from dp2.source.video import VideoSource
 
+
 def interlaced(clips, name: str = "a.mp4", order: str = "tff", count: int = 12) -> Path:
     """A bar that moves from field to field."""
     first = 0 if order == "tff" else 1
