@@ -30,13 +30,13 @@ from generator import product  # noqa: E402
 from labels import Labelled, annotated, read  # noqa: E402
 
 from dp2.config import build, load_config  # noqa: E402
-from dp2.detect.nms import areas, intersections  # noqa: E402
-from dp2.models.densepose_cse import DensePoseCSE  # noqa: E402
-from dp2.models.dsfd import DSFD  # noqa: E402
+from dp2.geometry.nms import areas, intersections  # noqa: E402
+from dp2.models.faces.dsfd import DSFD  # noqa: E402
 from dp2.models.fuse import fuse_for_inference  # noqa: E402
-from dp2.models.mask_rcnn import MaskRCNN  # noqa: E402
-from dp2.models.rcnn import resize_shortest_edge  # noqa: E402
-from dp2.models.roi_heads import Selection  # noqa: E402
+from dp2.models.rcnn.base import resize_shortest_edge  # noqa: E402
+from dp2.models.rcnn.densepose_cse import DensePoseCSE  # noqa: E402
+from dp2.models.rcnn.mask_rcnn import MaskRCNN  # noqa: E402
+from dp2.models.rcnn.roi_heads import Selection  # noqa: E402
 from dp2.types import Image  # noqa: E402
 
 DATA = ROOT.parent / "shared" / "data"

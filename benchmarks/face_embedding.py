@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PilImage
 
-from dp2.detect.centerface import CenterFace
-from dp2.face_embedding import FaceEmbedder, FaceNet, MobileFaceNet
+from dp2.detect.faces.centerface import CenterFace
+from dp2.faces.embedding import FaceEmbedder, FaceNet, MobileFaceNet
 from dp2.types import Image
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"

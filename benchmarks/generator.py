@@ -28,8 +28,9 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from dp2.config import build, load_config  # noqa: E402
-from dp2.device import has_bf16_units  # noqa: E402
-from dp2.onnx_processor import ENGINES, on_processor  # noqa: E402
+from dp2.inference.device import has_bf16_units  # noqa: E402
+from dp2.inference.engine import ENGINES, load_engine  # noqa: E402
+from dp2.inference.network import Network  # noqa: E402
 from dp2.synthesize.exported import example_inputs, export_onnx  # noqa: E402
 
 GENERATORS = {
@@ -102,8 +103,8 @@ def runner(network: Any, variant: str, dtype: torch.dtype, device: torch.device)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "generator.onnx"
             export_onnx(network, path)
-            run = on_processor(path.read_bytes(), engine=variant)
-        return lambda inputs: run({name: value.numpy() for name, value in inputs.items()})
+            engine = load_engine(Network(path.read_bytes(), exact=True), engine=variant, device="cpu")
+        return lambda inputs: engine.run_named({name: value.numpy() for name, value in inputs.items()})[0]
     network = network.to(device)
     if variant == "module":
         enabled = dtype != torch.float32

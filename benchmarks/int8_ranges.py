@@ -1,4 +1,4 @@
-"""Measures the ranges in which CenterFace's activations lie and writes dp2/detect/centerface_ranges.py.
+"""Measures the ranges in which CenterFace's activations lie and writes dp2/detect/faces/centerface_ranges.py.
 
 The pictures (media/ and 60 generated portraits) are none of those on which int8 is compared with fp32.
 """
@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from dp2.detect.centerface import with_free_axes  # noqa: E402
-from dp2.detect.packaged import checksum, packaged_file  # noqa: E402
-from dp2.detect.quantize import measure  # noqa: E402
-from dp2.openvino import import_openvino  # noqa: E402
+from dp2.detect.faces.centerface import with_free_axes  # noqa: E402
+from dp2.inference.openvino import import_openvino  # noqa: E402
+from dp2.inference.quantize import measure  # noqa: E402
+from dp2.weights.packaged import checksum, packaged_file  # noqa: E402
 
 PORTRAITS = ROOT.parent / "shared" / "data" / "faces" / "portrait"
 HEAD = '"""Ranges of the inputs of CenterFace\'s convolutions, written by benchmarks/int8_ranges.py."""'

@@ -12,11 +12,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dp2.detect.centerface import CenterFace
-from dp2.detect.frames import joined
-from dp2.detect.mtcnn import MTCNN
-from dp2.detect.multiscale import MultiScale
-from dp2.detect.nms import suppress
+from dp2.detect.checks import joined
+from dp2.detect.combine.multiscale import MultiScale
+from dp2.detect.faces.centerface import CenterFace
+from dp2.detect.faces.mtcnn import MTCNN
+from dp2.geometry.nms import suppress
 from dp2.types import Image
 
 Boxes = NDArray[np.float32]  # (N, 4) x0 y0 x1 y1

@@ -25,7 +25,7 @@ sys.path.insert(0, str(ROOT))
 
 from dp2 import Anonymizer, load_anonymizer  # noqa: E402
 from dp2.config import build, load_config  # noqa: E402
-from dp2.face_embedding import MobileFaceNet  # noqa: E402
+from dp2.faces.embedding import MobileFaceNet  # noqa: E402
 from dp2.stages import Detector  # noqa: E402
 from dp2.types import FACE, Detections, Image  # noqa: E402
 

@@ -27,15 +27,15 @@ sys.path.insert(0, str(ROOT))
 
 from dp2.config import build, load_config  # noqa: E402
 from dp2.data.batch import Batch  # noqa: E402
-from dp2.device import amp_dtype, pick_device  # noqa: E402
+from dp2.inference.device import amp_dtype, pick_device  # noqa: E402
 from dp2.models.folding import folded  # noqa: E402
-from dp2.models.portrait_critics import FrozenFeatures  # noqa: E402
+from dp2.models.portrait.critics import FrozenFeatures  # noqa: E402
+from dp2.training.checkpoints.state import State  # noqa: E402
 from dp2.training.distributed import Group  # noqa: E402
 from dp2.training.ema import ExponentialAverage  # noqa: E402
 from dp2.training.loop import numbered  # noqa: E402
 from dp2.training.optimizers import build_optimizers  # noqa: E402
 from dp2.training.precision import Precision, settled_backends  # noqa: E402
-from dp2.training.state import State  # noqa: E402
 from dp2.training.update import Updater  # noqa: E402
 
 CONFIGS = {

@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dp2 import pictures
-from dp2.compose.paint import Outcome, Painted, paint
+from dp2.config.face_detectors import use_face_detector
 from dp2.errors import DetectionError, Dp2Error, UsageError
-from dp2.face_detectors import use_face_detector
-from dp2.pipeline import Prefetch, batched
+from dp2.paint.paint import Outcome, Painted, paint
+from dp2.prefetch import Prefetch, batched
 from dp2.result import Result
 from dp2.stages import Chooser, Detector, StreamChooser, StreamTracker, Synthesizer, Tracker
 from dp2.types import Choice, Detections, Frame, Image, Region, regions
@@ -248,18 +248,18 @@ def load_anonymizer(
     Args:
         config: e.g. "face_blur" or "my/config.py".
         overrides: e.g. "detector.score_threshold=0.5".
-        detector: another face detector than the config's, e.g. "dsfd"; see `dp2.face_detectors`.
+        detector: another face detector than the config's, e.g. "dsfd"; see `dp2.config.face_detectors`.
         download: fetch missing checkpoints that have a known checksum; without it the network is never used.
         settings: top-level keys of the config, e.g. `seed=1`, `device="cuda"`; and who is left as he is, e.g.
-            `keep=["family/"]`: see `dp2.choose.options.ChoiceOptions`.
+            `keep=["family/"]`: see `dp2.config.choice.ChoiceOptions`.
 
     Raises:
         ConfigError: no such config or key, or it builds no anonymizer.
         MissingWeights: a checkpoint that it needs is not here, or may not be fetched.
         DownloadError, ChecksumMismatch: it cannot be fetched.
     """
-    from dp2.choose.options import ChoiceOptions, choose_in
     from dp2.config import apply_override, load_config, set_key
+    from dp2.config.choice import ChoiceOptions, choose_in
 
     tree = load_config(config)
     if detector is not None:

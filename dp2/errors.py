@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 
+def one_line(error: BaseException, limit: int = 300) -> str:
+    """What an error says, on one line of at most `limit` characters; its class where it says nothing."""
+    return " ".join(str(error).split())[:limit] or type(error).__name__
+
+
 class Dp2Error(Exception):
     """Base of every error that dp2 raises on purpose.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol, runtime_checkable
 
-from dp2.types import Choice, Detections, Frame, Image, Job, Patch, Reach, Refusal, Region
+from dp2.types import Choice, Detections, Frame, Image, PaintTask, Patch, Reach, Refusal, Region
 
 
 @runtime_checkable
@@ -93,8 +93,8 @@ class Synthesizer(Protocol):
     def reach(self, region: Region, height: int, width: int) -> Reach:
         """Where in a frame of that size this region is looked at and changed."""
 
-    def synthesize(self, jobs: Sequence[Job], seed: int) -> list[Patch | Refusal]:
-        """New pixels for each job, in order. Jobs of one call never reach into each other's changes."""
+    def synthesize(self, tasks: Sequence[PaintTask], seed: int) -> list[Patch | Refusal]:
+        """New pixels for each task, in order. Tasks of one call never reach into each other's changes."""
 
 
 class Source(Protocol):

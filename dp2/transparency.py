@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from dp2.compose.paint import paint
-from dp2.detect.frames import joined
-from dp2.detect.nms import suppress
+from dp2.detect.checks import joined
+from dp2.geometry.nms import suppress
+from dp2.paint.paint import paint
 from dp2.synthesize.fills import Blur
 from dp2.synthesize.redact import Redaction
 from dp2.types import Detections, Image, Region

@@ -297,7 +297,7 @@ class Keep(Refusal):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Job:
+class PaintTask:
     """A region to be synthesized on a canvas.
 
     Attributes:

@@ -13,6 +13,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import settings
@@ -52,6 +53,13 @@ def astronaut() -> np.ndarray:
 def hopper() -> np.ndarray:
     """(600, 512, 3) uint8 RGB, one face."""
     return np.asarray(Image.open(packaged("matplotlib", "mpl-data/sample_data/grace_hopper.jpg")).convert("RGB"))
+
+
+@pytest.fixture(scope="session")
+def pair(astronaut: np.ndarray, hopper: np.ndarray) -> np.ndarray:
+    """(300, 600, 3) uint8: the astronaut on the left, Grace Hopper on the right; faces of about 100 pixels."""
+    right = cv2.resize(hopper, None, fx=0.8, fy=0.8, interpolation=cv2.INTER_AREA)
+    return np.ascontiguousarray(np.hstack([astronaut[:300, 80:380], right[:300, 50:350]]))
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,7 @@
 """Bodies (Mask R-CNN, DensePose CSE) and faces (DSFD), replaced by DeepPrivacy2's generators; vehicles in a mosaic."""
 
 from dp2.config import L
-from dp2.detect.multi_modal import MultiModal
+from dp2.detect.combine.multi_modal import MultiModal
 from dp2.synthesize.fills import Mosaic
 from dp2.synthesize.redact import Redaction
 

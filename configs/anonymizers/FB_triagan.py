@@ -1,7 +1,7 @@
 """Bodies (Mask R-CNN, ViTPose), replaced by the generator TriaGAN by their keypoints."""
 
 from dp2.config import L
-from dp2.detect.posed_people import PosedPeople
+from dp2.detect.people.posed_people import PosedPeople
 
 from .FB_nocse import anonymizer, batch_size, device, fallback, person_synthesizer, seed, tracker
 from .FB_nocse import detector as mask_detector

@@ -1,7 +1,7 @@
 """The parts that the body anonymizers share."""
 
 from dp2.config import L
-from dp2.detect.person_masks import PersonMasks
+from dp2.detect.people.person_masks import PersonMasks
 
 from .face_blur import anonymizer, batch_size, device, fallback, seed, tracker
 

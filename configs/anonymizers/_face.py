@@ -1,12 +1,12 @@
 """The parts that the face anonymizers share; `detectors` are those that --detector NAME chooses from."""
 
 from dp2.config import L
-from dp2.detect.centerface import CenterFace
-from dp2.detect.dsfd import DSFD
-from dp2.detect.mtcnn import MTCNN
-from dp2.detect.multiscale import MultiScale
-from dp2.detect.retinaface import RetinaFace
-from dp2.detect.yunet import YuNet
+from dp2.detect.combine.multiscale import MultiScale
+from dp2.detect.faces.centerface import CenterFace
+from dp2.detect.faces.dsfd import DSFD
+from dp2.detect.faces.mtcnn import MTCNN
+from dp2.detect.faces.retinaface import RetinaFace
+from dp2.detect.faces.yunet import YuNet
 from dp2.synthesize.fills import Solid
 from dp2.synthesize.redact import Redaction
 from dp2.track.tracker import Tracking

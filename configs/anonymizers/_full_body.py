@@ -1,9 +1,9 @@
 """The parts that DeepPrivacy2's full-body anonymizers share: its detectors, and its generators of bodies."""
 
 from dp2.config import L
-from dp2.detect.densepose_cse import DensePoseCSE
-from dp2.detect.mask_rcnn import MaskRCNN
-from dp2.detect.surface_people import SurfacePeople
+from dp2.detect.people.densepose_cse import DensePoseCSE
+from dp2.detect.people.mask_rcnn import MaskRCNN
+from dp2.detect.people.surface_people import SurfacePeople
 from dp2.synthesize.crops import BodyCrop
 from dp2.synthesize.inpaint import Inpainter
 

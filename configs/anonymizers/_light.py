@@ -1,9 +1,9 @@
 """The parts that the light body anonymizers share: two small networks, at the speed of video on a processor."""
 
 from dp2.config import L
-from dp2.detect.light_bodies import LightBodies
-from dp2.detect.matte import SelfieMatte
-from dp2.detect.yolox import Yolox
+from dp2.detect.people.light_bodies import LightBodies
+from dp2.detect.people.matte import SelfieMatte
+from dp2.detect.people.yolox import Yolox
 
 from .face_blur import anonymizer, batch_size, device, engine, fallback, seed, tracker
 

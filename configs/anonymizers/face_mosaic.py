@@ -1,7 +1,7 @@
 """Faces (MTCNN) in a mosaic of 7x7 cells, as PeekingDuck's privacy protection."""
 
 from dp2.config import L
-from dp2.detect.mtcnn import MTCNN
+from dp2.detect.faces.mtcnn import MTCNN
 from dp2.synthesize.fills import Mosaic
 from dp2.synthesize.redact import Redaction
 

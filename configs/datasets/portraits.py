@@ -2,7 +2,7 @@
 
 from dp2.config import L
 
-_faces = "dp2.data.portraits.PortraitFaces"
+_faces = "dp2.data.portrait.faces.PortraitFaces"
 data = {
     "resolution": [64, 64],
     "keypoints": 5,
@@ -11,7 +11,7 @@ data = {
         resolution="${data.resolution}",
         variants=6,
         group_variants={"portrait": 48},  # 200 varied portraits beside 3979 that are much alike
-        matte=L("dp2.detect.matte.SelfieMatte")(_partial_=True),
+        matte=L("dp2.detect.people.matte.SelfieMatte")(_partial_=True),
     ),
     "validation": L(_faces)(
         folder="${oc.env:BASE_DATASET_DIR,data}/portraits", resolution="${data.resolution}", split="val", variants=0

@@ -2,4 +2,4 @@
 
 from dp2.config import L
 
-discriminator = L("dp2.models.discriminator.StyleGAN2Discriminator")(resolution="${data.resolution}", width=80)
+discriminator = L("dp2.models.stylegan.discriminator.StyleGAN2Discriminator")(resolution="${data.resolution}", width=80)

@@ -2,11 +2,13 @@
 
 from dp2.config import L
 
-from .tiny64 import data, generator, processor, training
+from .tiny64 import cpu_backend, data, generator, training
 
 data["resolution"] = [128, 128]
 generator.widths = [16, 32, 64, 128, 192, 256]
-training.objective.generator = L("dp2.training.portrait_parts.grown")(generator="${generator}", weights="dp2/tiny64")
+training.objective.generator = L("dp2.training.objectives.portrait_parts.grown")(
+    generator="${generator}", weights="dp2/tiny64"
+)
 training.objective.discriminator.widths = [16, 32, 64, 128, 192, 256]
 training.objective.features.enlarge = 1
 training.objective.adversary_from = 3_000

@@ -3,17 +3,19 @@
 from dp2.config import L
 
 from ..datasets.portraits import data
-from ..generators.portrait_unet import generator, processor
+from ..generators.portrait_unet import cpu_backend, generator
 
 _adam = "torch.optim.Adam"
 _autoencoder_steps, _batch = 9_400, 32
 
 training = L("dp2.training.settings.Training")(
-    objective=L("dp2.training.portrait_vae.PortraitObjective")(
+    objective=L("dp2.training.objectives.portrait_vae.PortraitObjective")(
         generator="${generator}",
-        encoder=L("dp2.models.portrait_critics.PortraitEncoder")(z_channels="${generator.z_channels}"),
-        discriminator=L("dp2.models.portrait_critics.PortraitDiscriminator")(widths=[32, 64, 128, 192, 256]),
-        features=L("dp2.training.portrait_parts.frozen_features")(enlarge=2, scale=[3.45, 3.41, 3.98, 4.93, 3.89]),
+        encoder=L("dp2.models.portrait.critics.PortraitEncoder")(z_channels="${generator.z_channels}"),
+        discriminator=L("dp2.models.portrait.critics.PortraitDiscriminator")(widths=[32, 64, 128, 192, 256]),
+        features=L("dp2.training.objectives.portrait_parts.frozen_features")(
+            enlarge=2, scale=[3.45, 3.41, 3.98, 4.93, 3.89]
+        ),
         adversary_from=_autoencoder_steps,
     ),
     data="${data.train}",

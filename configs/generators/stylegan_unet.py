@@ -2,7 +2,7 @@
 
 from dp2.config import L
 
-generator = L("dp2.models.stylegan_unet.StyleGANUnet")(
+generator = L("dp2.models.stylegan.unet.StyleGANUnet")(
     resolution="${data.resolution}",
     width=64,
     max_multiplier=8,

@@ -1,8 +1,8 @@
 """As De-facer compares faces: FaceNet, distance 0.8, found by MTCNN with a score of 0.97."""
 
 from dp2.config import L
-from dp2.detect.mtcnn import MTCNN
-from dp2.face_embedding import FaceNet
+from dp2.detect.faces.mtcnn import MTCNN
+from dp2.faces.embedding import FaceNet
 
 from .mobilefacenet import matching
 

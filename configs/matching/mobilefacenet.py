@@ -2,7 +2,7 @@
 
 from dp2.choose.matching import Matching
 from dp2.config import L
-from dp2.face_embedding import MobileFaceNet
+from dp2.faces.embedding import MobileFaceNet
 
 from ..anonymizers._face import centerface as _faces
 

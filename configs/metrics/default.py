@@ -1,7 +1,7 @@
 """What `dp2 validate` can measure."""
 
 from dp2.config import L
-from dp2.detect.centerface import CenterFace
+from dp2.detect.faces.centerface import CenterFace
 
 device = "auto"
 
@@ -9,7 +9,7 @@ device = "auto"
 inception = L("dp2.metrics.inception.Inception")(device="${device}", weights="inception/fid")
 clip = L("dp2.metrics.clip.Clip")(device="${device}", weights="clip/vit_b_32")
 lpips = L("dp2.metrics.perceptual.Lpips")(device="${device}", backbone="torchvision/vgg16", linear="lpips/vgg16")
-embedder = L("dp2.face_embedding.FaceNet")(device="${device}", weights="facenet/vggface2")
+embedder = L("dp2.faces.embedding.FaceNet")(device="${device}", weights="facenet/vggface2")
 
 # Stand-ins that need none
 seeded = L("dp2.metrics.features.SeededConvolutions")(device="${device}")

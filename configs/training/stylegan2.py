@@ -3,7 +3,7 @@
 from dp2.config import L
 
 training = L("dp2.training.settings.Training")(
-    objective=L("dp2.training.stylegan2.StyleGAN2")(
+    objective=L("dp2.training.objectives.stylegan2.StyleGAN2")(
         generator="${generator}",
         discriminator="${discriminator}",
         r1=5.0,

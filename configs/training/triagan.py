@@ -8,4 +8,4 @@ from dp2.config import L
 from .stylegan2 import training
 
 training.objective.r1 = 0.1
-training.objective.augmentation = L("dp2.training.augment.DiffAugment")()
+training.objective.augmentation = L("dp2.training.augmentation.augment.DiffAugment")()

@@ -25,12 +25,12 @@ import numpy as np
 from dp2.anonymizer import Anonymizer, FrameDetections
 from dp2.batch.choices import AsPlanned, Recorded
 from dp2.batch.claims import LEASE, Claim, Claims
+from dp2.batch.files import FileReport, Report, View, nothing, plain
 from dp2.batch.share import share
 from dp2.batch.work_folder import Found, Planned, WorkFolder
 from dp2.errors import UnreadableMedia, UsageError
-from dp2.files import FileReport, Report, View, nothing, plain
-from dp2.frame_manifest import FrameEntry, FrameManifest, read_manifest
-from dp2.pipeline import Prefetch, batched
+from dp2.media.frame_manifest import FrameEntry, FrameManifest, read_manifest
+from dp2.prefetch import Prefetch, batched
 from dp2.result import Result, Summary
 from dp2.sink.frame_folder import write_frame
 from dp2.source.frame_folder import read_frame
@@ -78,7 +78,7 @@ def anonymize_frames(
     Frames that are done are skipped; a frame whose result was deleted is done again. Returns when all are done.
 
     Args:
-        source: with a manifest; see `dp2.frame_manifest`.
+        source: with a manifest; see `dp2.media.frame_manifest`.
         target: another folder.
         options: how.
         report: called for each frame that this process has painted.

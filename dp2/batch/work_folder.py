@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dp2.detect.records import from_records, to_records
+from dp2.detections.records import from_records, to_records
 from dp2.errors import DetectionFileError, OutputError, UnreadableMedia, UsageError
-from dp2.frame_manifest import MANIFEST, FrameEntry, FrameManifest
+from dp2.media.frame_manifest import MANIFEST, FrameEntry, FrameManifest
 from dp2.sink.atomic import atomic_path, output_error
 from dp2.source.frame_folder import is_whole_png
 from dp2.types import Choice, Detections, Region, Steady, regions

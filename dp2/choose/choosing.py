@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dp2.choose.evidence import NOBODY
 from dp2.choose.front import behind_kept
-from dp2.choose.ledger import Ledger
+from dp2.choose.identities import Ledger
 from dp2.choose.recognition import KINDS, Recognition
 from dp2.choose.rules import Rules
 from dp2.types import FACE, Choice, Detections, Frame, Origin, Region, regions

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from dp2.boxes import iou
+from dp2.geometry.boxes import iou
 from dp2.types import FACE, Region
 
 RIVAL = 0.5  # of a face's score: what overlaps with less is the same face found twice

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dp2.boxes import iou
 from dp2.errors import UsageError
-from dp2.face_embedding import FaceEmbedder
-from dp2.face_quality import face_quality
+from dp2.faces.embedding import FaceEmbedder
+from dp2.faces.quality import face_quality
+from dp2.geometry.boxes import iou
 from dp2.stages import Detector
 from dp2.types import FACE, Detections, Image
 
@@ -36,7 +36,7 @@ class Matching:
         samples: number of clear faces that a track must have shown before it is decided about.
         interval: seconds between two looks at a track that is decided about.
         min_score, min_size, min_frontal, min_sharpness: below one of them a face is not clear, see
-            `dp2.face_quality.FaceQuality`; the size is the shorter side of the box in pixels.
+            `dp2.faces.quality.FaceQuality`; the size is the shorter side of the box in pixels.
         recheck: every face has to be found by `faces` too, and its score there counts.
 
     Raises:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dp2.choose.evidence import NOBODY, Distances, Limits, Piece, settle
-from dp2.choose.ledger import Ledger
+from dp2.choose.identities import Ledger
 from dp2.choose.matching import Matching, clear_faces, embed
 from dp2.choose.people import People, load_people
 from dp2.errors import UsageError

@@ -1,4 +1,4 @@
-"""The command `dp2`; each subcommand is a file beside this one, imported only when it is called."""
+"""The command `dp2`; each subcommand is a file in `dp2/cli/commands/`, imported only when it is called."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class _Lazy(click.Group):
         if cmd_name not in _COMMANDS:
             return None
         module, attribute, _ = _COMMANDS[cmd_name]
-        command: click.Command = getattr(import_module(f"dp2.cli.{module}"), attribute)
+        command: click.Command = getattr(import_module(f"dp2.cli.commands.{module}"), attribute)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -43,10 +43,10 @@ def folder_options(request: Request, options: Mapping[str, Any]) -> FolderOption
     Raises:
         ConfigError: the config or an override is wrong.
     """
+    from dp2.batch.files import plain
     from dp2.batch.frame_folder import FolderOptions
-    from dp2.cli.tree import config_tree
+    from dp2.cli.config_tree import config_tree
     from dp2.cli.view import Overlay
-    from dp2.files import plain
 
     track = options["track"] is not False
     # A fast and an accurate pass may meet in one folder, so what they differ in does not count.

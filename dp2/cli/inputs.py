@@ -148,7 +148,7 @@ def collect(request: Request) -> Collected:
         UsageError: two outputs of one name, an output that is an input, or a camera without a single output file.
         UnreadableMedia: a folder cannot be listed.
     """
-    from dp2.frame_manifest import is_frame_folder
+    from dp2.media.frame_manifest import is_frame_folder
     from dp2.sink.naming import plan_outputs
 
     cameras = [word for word in request.inputs if is_camera(word)]

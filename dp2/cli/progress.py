@@ -16,7 +16,7 @@ from dp2.cli.inputs import Job
 from dp2.result import Result
 
 if TYPE_CHECKING:
-    from dp2.files import Report
+    from dp2.batch.files import Report
     from dp2.sink.preview import Preview
 
 

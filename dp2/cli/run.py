@@ -20,9 +20,9 @@ from dp2.errors import Dp2Error, UsageError
 
 if TYPE_CHECKING:
     from dp2.anonymizer import Anonymizer
+    from dp2.batch.files import FileReport, Options
     from dp2.batch.frame_folder import FolderOptions
     from dp2.cli.progress import Progress
-    from dp2.files import FileReport, Options
 
 
 _FILES_ONLY = (
@@ -41,7 +41,7 @@ def run(options: Mapping[str, Any]) -> int:
     """Do what the command line says.
 
     Args:
-        options: the values of `dp2.cli.anonymize`'s parameters.
+        options: the values of `dp2.cli.commands.anonymize`'s parameters.
 
     Returns:
         the exit code: 0 all done; 1 some input failed, the others are finished; 2 they failed by wrong usage alone.
@@ -50,10 +50,10 @@ def run(options: Mapping[str, Any]) -> int:
         UsageError: what is asked for contradicts itself; nothing was done.
     """
     from dp2.anonymizer import build_anonymizer
+    from dp2.cli.config_tree import config_tree
     from dp2.cli.fetching import fetch_missing
     from dp2.cli.frame_job import folder_options
     from dp2.cli.progress import Progress
-    from dp2.cli.tree import config_tree
 
     prepare_process()
     request = parse_request(options)
@@ -138,7 +138,7 @@ def _one(anonymizer: Anonymizer, job: Job, settings: Options | FolderOptions, pr
 def _anonymize(
     anonymizer: Anonymizer, job: Job, settings: Options | FolderOptions, shown: Any, say: Callable[[str], None]
 ) -> FileReport:
-    from dp2 import files
+    from dp2.batch import files
     from dp2.batch.frame_folder import FolderOptions, anonymize_frames
 
     if isinstance(settings, FolderOptions):
@@ -152,8 +152,8 @@ def _anonymize(
 
 
 def _settings(options: Mapping[str, Any], stack: contextlib.ExitStack) -> Options:
-    from dp2.detect.formats import detection_writer, open_detections
-    from dp2.files import Options
+    from dp2.batch.files import Options
+    from dp2.detections.formats import detection_writer, open_detections
     from dp2.sink.atomic import atomic_path
     from dp2.sink.encoder import Encoding
 
@@ -191,7 +191,7 @@ def _settings(options: Mapping[str, Any], stack: contextlib.ExitStack) -> Option
 
 
 def _view(options: Mapping[str, Any]) -> Any:
-    from dp2 import files
+    from dp2.batch import files
     from dp2.cli.view import Overlay
 
     if options["detections_only"] or options["draw_scores"] or options["legend"]:

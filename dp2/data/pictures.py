@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from dp2.errors import DatasetError, WeightsError
-from dp2.weights.torch_files import read_torch
+from dp2.weights.formats.torch_files import read_torch
 
 MAX_SIDE = 1 << 14
 _MAX_PIXELS = 1 << 26

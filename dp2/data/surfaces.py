@@ -69,8 +69,8 @@ def _table(path: Path) -> Tensor:
 def _symmetry_pickle(path: Path) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     import io
 
-    from dp2.weights.numpy_pickle import NUMPY_NAMES
-    from dp2.weights.pickles import read_pickle
+    from dp2.weights.formats.numpy_pickle import NUMPY_NAMES
+    from dp2.weights.formats.pickles import read_pickle
 
     try:
         content = read_pickle(io.BytesIO(read_bytes(path)), NUMPY_NAMES, str(path))

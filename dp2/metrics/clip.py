@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from dp2.errors import EngineError
-from dp2.lazy_network import LazyNetwork
+from dp2.inference.lazy_network import LazyNetwork
 
 _MEAN = (0.48145466, 0.4578275, 0.40821073)
 _STD = (0.26862954, 0.26130258, 0.27577711)

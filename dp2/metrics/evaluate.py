@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from dp2.data.batch import Dataset
 from dp2.data.loader import Loading, validation_batches
-from dp2.device import whole_float32
 from dp2.errors import DatasetError
+from dp2.inference.device import whole_float32
 from dp2.metrics.cache import Cache, data_key
 from dp2.metrics.metric import Metric, Result, Run, View
 from dp2.metrics.painter import Painter

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dp2.face_embedding import FaceEmbedder
+from dp2.faces.embedding import FaceEmbedder
 from dp2.metrics.metric import Result, Run, View
 from dp2.stages import Detector
 from dp2.types import Detections, Image

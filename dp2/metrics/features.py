@@ -41,7 +41,7 @@ class SeededConvolutions(nn.Module):
     suffix = "-like"
 
     def __init__(self, *, device: str = "cpu", seed: int = 0, width: int = 16) -> None:
-        from dp2.device import pick_device
+        from dp2.inference.device import pick_device
 
         super().__init__()
         self.name = f"seeded convolutions (seed {seed}, width {width}), a stand-in"

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from dp2.errors import EngineError
-from dp2.lazy_network import LazyNetwork
+from dp2.inference.lazy_network import LazyNetwork
 
 
 class Inception:

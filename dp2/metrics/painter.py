@@ -12,7 +12,7 @@ from torch import Tensor
 from dp2.data.batch import Batch
 from dp2.errors import TrainingError
 from dp2.synthesize.latents import hashed_index, latent
-from dp2.training.conditions import Conditions
+from dp2.training.objectives.conditions import Conditions
 
 
 class Painter:

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dp2.lazy_network import LazyNetwork
+from dp2.inference.lazy_network import LazyNetwork
 from dp2.metrics.features import SeededConvolutions
 from dp2.metrics.metric import Result, Run, View
 

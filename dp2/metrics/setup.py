@@ -55,7 +55,7 @@ def subject(
     """
     import torch
 
-    from dp2.device import pick_device
+    from dp2.inference.device import pick_device
 
     tree = load_config(config)
     node = _data_of(tree, config)

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dp2.models import winograd
-from dp2.models.resnet_fpn import Conv, FrozenBatchNorm2d
+from dp2.models.rcnn.resnet_fpn import Conv, FrozenBatchNorm2d
 
 M = TypeVar("M", bound=nn.Module)
 

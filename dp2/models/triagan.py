@@ -18,9 +18,9 @@ from torch import Tensor, nn
 
 from dp2.errors import UsageError
 from dp2.models.generator import JOINT_MAP, KEYPOINTS, SILHOUETTE
-from dp2.models.layers import Linear
-from dp2.models.ops import downsample2d, fir_filter, upsample2d
-from dp2.models.style_net import Styled, StyleNet
+from dp2.models.stylegan.layers import Linear
+from dp2.models.stylegan.ops import downsample2d, fir_filter, upsample2d
+from dp2.models.stylegan.style_net import Styled, StyleNet
 
 _LIMBS = 6
 

@@ -17,9 +17,9 @@ from av.video.stream import VideoStream
 from PIL import Image as Pil
 
 from dp2.errors import OutputError, UsageError
+from dp2.media.video_info import VideoInfo
 from dp2.sink.atomic import PendingFile, output_error
 from dp2.types import Frame, Image
-from dp2.video_info import VideoInfo
 
 _ONCE, _FOREVER = -1, 0
 

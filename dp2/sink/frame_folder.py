@@ -12,10 +12,10 @@ import cv2
 import numpy as np
 
 from dp2.errors import OutputError
-from dp2.frame_manifest import MANIFEST, FrameEntry, FrameManifest
+from dp2.media.frame_manifest import MANIFEST, FrameEntry, FrameManifest
+from dp2.media.video_info import VideoInfo
 from dp2.sink.atomic import atomic_path, output_error
 from dp2.types import Frame, Image
-from dp2.video_info import VideoInfo
 
 _COMPRESSION = 1  # of 9: a third larger than with the default, and several times as fast
 

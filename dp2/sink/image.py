@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image as Pil
 from PIL import PngImagePlugin
 
-from dp2.errors import OutputError, UsageError
+from dp2.errors import OutputError, UsageError, one_line
 from dp2.sink.atomic import atomic_path
 from dp2.sink.naming import PHOTO_FORMATS
 from dp2.types import Image, Metadata, Picture
@@ -108,7 +108,7 @@ def _encode(path: Path, kind: str, image: Image, job: _Job) -> bytes:
     except MemoryError:
         raise
     except Exception as error:  # codecs raise many kinds; whichever it is, there is no output
-        reason = " ".join(str(error).split())[:120] or type(error).__name__
+        reason = one_line(error, 120)
         raise OutputError(f"{path}: cannot be encoded as {kind} ({reason}); choose .png or .jpg.") from error
     return buffer.getvalue()
 

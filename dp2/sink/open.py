@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from dp2.media.video_info import VideoInfo
 from dp2.sink.animation import AnimationSink
 from dp2.sink.containers import ANIMATION_SUFFIXES
 from dp2.sink.encoder import Encoding
 from dp2.sink.video import VideoSink
 from dp2.stages import Sink
-from dp2.video_info import VideoInfo
 
 
 def open_sink(

@@ -18,15 +18,15 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 
 from dp2.errors import OutputError, UsageError
+from dp2.media.video_info import RANGE_FULL, VideoInfo
 from dp2.sink.atomic import PendingFile, output_error
 from dp2.sink.audio import AudioCopy
 from dp2.sink.containers import Container, container_of
 from dp2.sink.encoder import Encoding
-from dp2.sink.look import Look, pixel_format
+from dp2.sink.pixel_format import Look, pixel_format
 from dp2.sink.priority import scheduled_as_before
 from dp2.sink.tags import copy_tags
 from dp2.types import Frame
-from dp2.video_info import RANGE_FULL, VideoInfo
 
 _CODEC_BITEXACT = 1 << 23  # AV_CODEC_FLAG_BITEXACT: no version strings in the stream
 _MUXER_BITEXACT = 0x400  # AVFMT_FLAG_BITEXACT: no version and no date of the muxer

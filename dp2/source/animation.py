@@ -16,11 +16,11 @@ import numpy as np
 from PIL import Image as Pil
 
 from dp2.errors import MediaError, UnreadableMedia, UnsupportedMedia
+from dp2.media.video_info import RGB_MATRIX, Colour, VideoInfo
 from dp2.source.timing import exact_rate, resample
 from dp2.source.video import limited_size, span_info
 from dp2.source.whole import is_cut_off
 from dp2.types import Frame, Image
-from dp2.video_info import RGB_MATRIX, Colour, VideoInfo
 
 _log = logging.getLogger(__name__)
 MAX_FRAME_PIXELS = 50_000_000  # several frames are in memory at a time

@@ -17,9 +17,9 @@ import cv2
 import numpy as np
 
 from dp2.errors import UnreadableMedia
+from dp2.media.video_info import RGB_MATRIX, Colour, VideoInfo
 from dp2.source.video import VideoSource, limited_size
 from dp2.types import Frame, Image
-from dp2.video_info import RGB_MATRIX, Colour, VideoInfo
 
 _PATIENCE = 10.0  # seconds to wait for a frame before a camera counts as gone
 _NANOSECOND = Fraction(1, 1_000_000_000)

@@ -11,9 +11,9 @@ import numpy as np
 from PIL import Image as Pil
 
 from dp2.errors import UnreadableMedia
-from dp2.frame_manifest import FrameManifest, read_manifest
+from dp2.media.frame_manifest import FrameManifest, read_manifest
+from dp2.media.video_info import VideoInfo
 from dp2.types import Frame, Image
-from dp2.video_info import VideoInfo
 
 _END = b"\0\0\0\0IEND\xaeB`\x82"  # the last chunk of every PNG (ISO/IEC 15948, 11.2.5)
 

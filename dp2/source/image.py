@@ -10,7 +10,7 @@ from typing import IO, Any
 from PIL import ExifTags, ImageOps, JpegImagePlugin
 from PIL import Image as Pil
 
-from dp2.errors import MediaError, UnreadableMedia, UnsupportedMedia
+from dp2.errors import MediaError, UnreadableMedia, UnsupportedMedia, one_line
 from dp2.source.big_tiff import classic_tiff, is_big_endian_bigtiff
 from dp2.source.colour import cut, to_rgb
 from dp2.source.crop_box import crop_box
@@ -81,7 +81,7 @@ def _read(file: IO[bytes], path: Path, max_pixels: int) -> Picture:
     except Pil.DecompressionBombError as error:
         raise UnsupportedMedia(f"{path}: a tile is too large; save the picture without tiles first.") from error
     except Exception as error:  # Pillow and its codecs raise nearly anything on damaged files
-        reason = " ".join(str(error).split())[:120] or type(error).__name__
+        reason = one_line(error, 120)
         raise UnreadableMedia(
             f"{path}: damaged or not a {kind} that can be read ({reason}); get a complete copy or save it as PNG."
             " Nothing was written."

@@ -16,7 +16,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from dp2.errors import UnreadableMedia, UnsupportedMedia
-from dp2.video_info import Colour, VideoInfo
+from dp2.media.video_info import Colour, VideoInfo
 
 _FIRST_FRAME_WITHIN = 600  # packets
 

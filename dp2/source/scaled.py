@@ -8,8 +8,8 @@ from fractions import Fraction
 import cv2
 import numpy as np
 
+from dp2.media.video_info import VideoInfo
 from dp2.types import Image
-from dp2.video_info import VideoInfo
 
 
 def scale_to_width(info: VideoInfo, width: int) -> VideoInfo:

@@ -17,11 +17,7 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 
 from dp2.errors import UnreadableMedia, UnsupportedMedia
-from dp2.source.decoder import Damage, whole_frames
-from dp2.source.probe import Orientation, open_video, probe
-from dp2.source.timing import exact_rate, resample
-from dp2.types import Frame, Image
-from dp2.video_info import (
+from dp2.media.video_info import (
     RANGE_FULL,
     RGB_MATRIX,
     UNSPECIFIED,
@@ -30,6 +26,10 @@ from dp2.video_info import (
     meant_range,
     swscale_matrix,
 )
+from dp2.source.decoder import Damage, whole_frames
+from dp2.source.probe import Orientation, open_video, probe
+from dp2.source.timing import exact_rate, resample
+from dp2.types import Frame, Image
 
 _log = logging.getLogger(__name__)
 _NOTHING = np.zeros((0, 0, 3), np.uint8)

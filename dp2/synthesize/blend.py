@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from dp2.faces.crop_box import clipped
 from dp2.synthesize.crops import Crop, continued, hole_of
-from dp2.synthesize.geometry import clipped
 from dp2.synthesize.resample import bicubic_float, light_bicubic
 from dp2.types import Image, Patch
 

@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dp2.bodies import BodyRule, clipped, nearest, padded, whole
 from dp2.errors import UsageError
-from dp2.synthesize.geometry import fitted_square, square
+from dp2.faces.crop_box import fitted_square, square
+from dp2.geometry.bodies import BodyRule, clipped, nearest, padded, whole
 from dp2.synthesize.resample import resize_face, resize_image
 from dp2.synthesize.surface import VertexMap, surface_condition, surface_place
 from dp2.types import Box, Image, Refusal, Region

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dp2.errors import EngineError
+from dp2.inference.engine import load_engine
+from dp2.inference.network import Network
 from dp2.models.generator import TONE, Generator
-from dp2.onnx_processor import on_processor
 from dp2.sink.atomic import atomic_path
 from dp2.synthesize.backend import Painted
 from dp2.synthesize.crops import Crop
@@ -92,7 +93,7 @@ class ExportedBackend:
 
     Args:
         network: in evaluation mode, on the CPU.
-        engine: "onnxruntime" or "openvino".
+        engine: one of `dp2.inference.engine.ENGINES`.
 
     Raises:
         EngineError: the engine is not installed or cannot load the network.
@@ -106,7 +107,7 @@ class ExportedBackend:
         with tempfile.TemporaryDirectory(prefix="dp2-") as folder:
             path = Path(folder) / "generator.onnx"
             self._names = export_onnx(network, path)
-            self._run = on_processor(path.read_bytes(), engine=engine)
+            self._engine = load_engine(Network(path.read_bytes(), exact=True), engine=engine, device="cpu")
 
     @torch.inference_mode()
     def styles(self, z: NDArray[np.float32], truncation: float, centers: NDArray[np.int64] | None) -> Tensor:
@@ -118,7 +119,7 @@ class ExportedBackend:
         """As in `dp2.synthesize.backend.Backend`."""
         condition, mask, extra = stacked(crops, self.conditions)
         tensors = {"condition": condition, "mask": mask, "w": styles, **extra}
-        image = self._run({name: tensors[name].contiguous().numpy() for name in self._names})
+        image = self._engine.run_named({name: tensors[name].contiguous().numpy() for name in self._names})[0]
         return to_pixels(torch.from_numpy(image))
 
     def free(self) -> None:

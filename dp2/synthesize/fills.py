@@ -141,7 +141,7 @@ class Solid:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Picture:
+class ImageFill:
     """A picture laid over the region; where it is transparent or does not reach, `under` fills.
 
     Attributes:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from dp2.config import build, load_config
 from dp2.errors import ConfigError, EngineError, UsageError
+from dp2.inference import engine
 from dp2.weights.registry import entries
 from dp2.weights.store import Store
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from dp2.models.generator import Generator
     from dp2.synthesize.backend import Backend
 
-ENGINES = ("auto", "torch", "onnxruntime", "openvino")
+ENGINES = ("torch", *engine.ENGINES)
 
 
 @dataclass
@@ -26,11 +27,11 @@ class GeneratorSource:
 
     Args:
         config: defines `generator` and `weights` (a name of the registry or a file), `rename` where the published names
-            are not the network's, and `processor` where a generator can do without torch on a processor: what makes a
+            are not the network's, and `cpu_backend` where the generator runs on a CPU without torch: what makes a
             `Backend` of the checkpoint.
         device: "auto", "cpu", "cuda", …
         amp: mixed precision; None = where the machine gains.
-        engine: one of `ENGINES`; "auto" = torch, or the config's `processor` where there is no sign of a GPU.
+        engine: one of `ENGINES`; "auto" = torch, or the config's `cpu_backend` where there is no sign of a GPU.
         compile: use torch.compile.
         weights: in place of the config's: a name of the registry or a file.
 
@@ -87,12 +88,12 @@ class GeneratorSource:
         Raises:
             EngineError: the device or engine is not to be had.
         """
-        from dp2.device import may_have_gpu, pick_device
+        from dp2.inference.device import may_have_gpu, pick_device
 
         tree = self._tree
-        on_processor = self.device == "cpu" or (self.device == "auto" and not may_have_gpu())
-        if self.engine != "torch" and on_processor and not self.compile and "processor" in tree:
-            light: Backend = build(tree.processor)(self.checkpoint, amp=self.amp, engine=self.engine)
+        on_cpu = self.device == "cpu" or (self.device == "auto" and not may_have_gpu())
+        if self.engine != "torch" and on_cpu and not self.compile and "cpu_backend" in tree:
+            light: Backend = build(tree.cpu_backend)(self.checkpoint, amp=self.amp, engine=self.engine)
             return light
         from dp2.synthesize.torch_backend import TorchBackend
 

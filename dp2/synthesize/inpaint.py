@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dp2.errors import UsageError
+from dp2.faces.crop_box import clipped
 from dp2.synthesize.blend import PASTES, Paste, reference
 from dp2.synthesize.crops import Crop, Cropper, sealed
-from dp2.synthesize.geometry import clipped
-from dp2.synthesize.judge import FaceJudge
 from dp2.synthesize.latents import LatentIndex, hashed_index, latent
-from dp2.types import Job, Patch, Reach, Refusal, Region
+from dp2.synthesize.verifier import FaceVerifier
+from dp2.types import PaintTask, Patch, Reach, Refusal, Region
 
 if TYPE_CHECKING:
     from dp2.synthesize.backend import Backend
@@ -32,14 +32,15 @@ class Inpainter:
     settings is said before anything starts, and never becomes a fallback of every region.
 
     Args:
-        generator: config that defines `generator` and `weights`, by path or name (e.g. "configs/fdf/stylegan.py").
+        generator: what paints: a `dp2.synthesize.backend.Backend`, or a config that defines `generator` and `weights`,
+            by path or name (e.g. "configs/fdf/stylegan.py"), of which one is made.
         crop: how regions are cut for it.
         truncation: 1 = latents as drawn, 0 = the average style (or centre).
         multi_modal_truncation: truncate towards the checkpoint's centre of the person's latent index.
         paste: "natural", or "reference" as published, where resampling mixes a trace of the hole into the pixels that
             are shown to the generator beside it.
         batch_size: most crops in one call of the generator.
-        amp: mixed precision; None = where the machine gains.
+        amp: mixed precision of a generator given as a config, as are the next three; None = where the machine gains.
         device: "auto", "cpu", "cuda", …
         engine: "auto", see `dp2.synthesize.generators.GeneratorSource`; "torch"; or "onnxruntime" / "openvino" to run
             an export of the generator on the CPU. Measured on AVX-512 with large generators neither is faster than
@@ -47,7 +48,7 @@ class Inpainter:
             so they are for machines where PyTorch is slow.
         compile: use torch.compile.
         latent_index: from (seed, identity) to the index that latents are drawn from.
-        judge: whether a result is fit to be shown; None = every finite one is.
+        verifier: whether a result is fit to be shown; None = every finite one is.
 
     Raises:
         UsageError: an argument is out of range, the crops are not what the generator takes, or multi-modal truncation
@@ -59,7 +60,7 @@ class Inpainter:
     def __init__(
         self,
         *,
-        generator: str,
+        generator: str | Backend,
         crop: Cropper,
         truncation: float = 0.0,
         multi_modal_truncation: bool = False,
@@ -70,10 +71,8 @@ class Inpainter:
         engine: str = "auto",
         compile: bool = False,  # noqa: A002  the field's word
         latent_index: LatentIndex = hashed_index,
-        judge: FaceJudge | None = None,
+        verifier: FaceVerifier | None = None,
     ) -> None:
-        from dp2.synthesize.generators import GeneratorSource
-
         if not 0 <= truncation <= 1:
             raise UsageError(f"truncation must lie in [0, 1], not {truncation}.")
         if paste not in PASTES:
@@ -84,22 +83,28 @@ class Inpainter:
         self.truncation, self.multi_modal_truncation = truncation, multi_modal_truncation
         self.batch_size, self.latent_index = batch_size, latent_index
         self._paste = PASTES[paste]
-        self._judge = judge
-        source = GeneratorSource(generator, device=device, amp=amp, engine=engine, compile=compile)
-        self._backend: Backend = source.load()
-        self._check(generator)
+        self._verifier = verifier
+        if isinstance(generator, str):
+            from dp2.synthesize.generators import GeneratorSource
 
-    def _check(self, generator: str) -> None:
+            source = GeneratorSource(generator, device=device, amp=amp, engine=engine, compile=compile)
+            self._backend: Backend = source.load()
+            self._check(generator)
+        else:
+            self._backend = generator
+            self._check(type(generator).__name__)
+
+    def _check(self, name: str) -> None:
         backend = self._backend
         if tuple(self.crop.size) != tuple(backend.resolution):
-            raise UsageError(f"{generator} paints {backend.resolution} (height, width), not crops of {self.crop.size}.")
+            raise UsageError(f"{name} paints {backend.resolution} (height, width), not crops of {self.crop.size}.")
         missing = sorted(set(backend.conditions) - set(self.crop.gives))
         if missing:
-            raise UsageError(f"{generator} needs {', '.join(missing)}, which {type(self.crop).__name__} does not give.")
+            raise UsageError(f"{name} needs {', '.join(missing)}, which {type(self.crop).__name__} does not give.")
         try:
             self._styles([0])
         except UsageError as error:
-            raise UsageError(f"{generator}: {error}.") from error
+            raise UsageError(f"{name}: {error}.") from error
 
     def reach(self, region: Region, height: int, width: int) -> Reach:
         """The crop: all of it is looked at, and changed no further."""
@@ -110,48 +115,50 @@ class Inpainter:
         inside = (left, top, max(left, right), max(top, bottom))
         return Reach(inside, inside)
 
-    def synthesize(self, jobs: Sequence[Job], seed: int) -> list[Patch | Refusal]:
+    def synthesize(self, tasks: Sequence[PaintTask], seed: int) -> list[Patch | Refusal]:
         """As in `dp2.stages.Synthesizer`; batches of `batch_size`, halved where the generator fails."""
         answers: list[Patch | Refusal] = []
         served: list[tuple[int, Crop]] = []
-        for place, job in enumerate(jobs):
-            crop = self._cut(job)
+        for place, task in enumerate(tasks):
+            crop = self._cut(task)
             answers.append(crop if isinstance(crop, Refusal) else Refusal("not painted"))
             if isinstance(crop, Crop):
                 served.append((place, crop))
         for start in range(0, len(served), self.batch_size):
             part = served[start : start + self.batch_size]
-            indices = [self.latent_index(seed, jobs[place].region.identity) for place, _ in part]
+            indices = [self.latent_index(seed, tasks[place].region.identity) for place, _ in part]
             painted = self._judged([crop for _, crop in part], indices)
             for (place, crop), pixels, index in zip(part, painted, indices, strict=True):
-                answers[place] = self._put_back(jobs[place], crop, pixels, index)
+                answers[place] = self._put_back(tasks[place], crop, pixels, index)
         return answers
 
-    def _cut(self, job: Job) -> Crop | Refusal:
-        box = self.crop.box(job.region, *job.canvas.shape[:2])
+    def _cut(self, task: PaintTask) -> Crop | Refusal:
+        box = self.crop.box(task.region, *task.canvas.shape[:2])
         if isinstance(box, Refusal):
             return box
-        left, top, right, bottom = clipped(box, *job.canvas.shape[:2])
+        left, top, right, bottom = clipped(box, *task.canvas.shape[:2])
         if right <= left or bottom <= top:
             return Refusal("a region outside the frame")
-        crop = self.crop.cut(job.canvas, job.region, box)
+        crop = self.crop.cut(task.canvas, task.region, box)
         if crop.keep.all():
             return Refusal("a region without a hole at the generator's resolution")
-        return sealed(self.crop, job.canvas, crop) if self._paste is not reference else crop
+        return sealed(self.crop, task.canvas, crop) if self._paste is not reference else crop
 
-    def _put_back(self, job: Job, crop: Crop, pixels: NDArray[np.float32] | Refusal, index: int) -> Patch | Refusal:
+    def _put_back(
+        self, task: PaintTask, crop: Crop, pixels: NDArray[np.float32] | Refusal, index: int
+    ) -> Patch | Refusal:
         if isinstance(pixels, Refusal):
             return pixels
-        return self._paste(job.canvas, crop, pixels, np.random.default_rng(index))
+        return self._paste(task.canvas, crop, pixels, np.random.default_rng(index))
 
     def _judged(self, crops: Sequence[Crop], indices: Sequence[int]) -> list[NDArray[np.float32] | Refusal]:
         """As `_paint`, without what is not fit to be shown."""
         painted = self._paint(crops, indices)
         good = [place for place, pixels in enumerate(painted) if not isinstance(pixels, Refusal)]
-        if self._judge is None or not good:
+        if self._verifier is None or not good:
             return painted
         pixels = [np.asarray(painted[place]) for place in good]
-        for place, fit in zip(good, self._judge([crops[place] for place in good], pixels), strict=True):
+        for place, fit in zip(good, self._verifier([crops[place] for place in good], pixels), strict=True):
             if not fit:
                 painted[place] = Refusal("what was painted is no face")
         return painted

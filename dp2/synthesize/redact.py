@@ -10,7 +10,7 @@ import numpy as np
 
 from dp2.synthesize.fills import Cutout, Fill
 from dp2.synthesize.shapes import Shape, ShapeName, crop, longer_side
-from dp2.types import Job, Keep, Patch, Reach, Refusal, Region
+from dp2.types import Keep, PaintTask, Patch, Reach, Refusal, Region
 
 
 @dataclass(frozen=True)
@@ -45,25 +45,25 @@ class Redaction:
         footprint = self._shape.footprint(region, height, width)
         return Reach(view=footprint.inner, write=footprint.outer)
 
-    def synthesize(self, jobs: Sequence[Job], seed: int) -> list[Patch | Refusal]:  # noqa: ARG002  (nothing is random)
-        return [self._redact(job) for job in jobs]
+    def synthesize(self, tasks: Sequence[PaintTask], seed: int) -> list[Patch | Refusal]:  # noqa: ARG002  (nothing is random)
+        return [self._redact(task) for task in tasks]
 
-    def _redact(self, job: Job) -> Patch | Refusal:
-        height, width = job.canvas.shape[:2]
-        footprint = self._shape.footprint(job.region, height, width)
+    def _redact(self, task: PaintTask) -> Patch | Refusal:
+        height, width = task.canvas.shape[:2]
+        footprint = self._shape.footprint(task.region, height, width)
         x0, y0, x1, y1 = footprint.inner
         if x1 == x0:
             return Patch(0, 0, np.zeros((0, 0, 3), np.uint8), np.zeros((0, 0), np.float32))
         left, top, right, bottom = footprint.outer
         wx0, wy0, wx1, wy1 = footprint.whole
         cutout = Cutout(
-            pixels=crop(job.canvas, footprint.inner),
+            pixels=crop(task.canvas, footprint.inner),
             whole=(wx0 - x0, wy0 - y0, wx1 - x0, wy1 - y0),
-            size=longer_side(job.region),
+            size=longer_side(task.region),
         )
         pixels = self.fill.fill(cutout)
         if pixels is None:
             return Keep("left as it is on purpose")
         band = (y0 - top, bottom - y1, x0 - left, right - x1)
         framed = cv2.copyMakeBorder(pixels, *band, cv2.BORDER_REPLICATE)
-        return Patch(left, top, framed, self._shape.alpha(job.region, footprint))
+        return Patch(left, top, framed, self._shape.alpha(task.region, footprint))

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pil
 
-from dp2.bodies import nearest as nearest
+from dp2.geometry.bodies import nearest as nearest
 from dp2.types import Image
 
 

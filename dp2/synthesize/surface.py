@@ -49,9 +49,9 @@ class VertexMap:
     def _read(self) -> VertexIndex:
         import torch
 
-        from dp2.device import pick_device
-        from dp2.models.densepose_heads import VertexEmbedder
+        from dp2.inference.device import pick_device
         from dp2.models.nearest_vertices import index_vertices
+        from dp2.models.rcnn.densepose_heads import VertexEmbedder
         from dp2.weights.loading import load_checkpoint, load_strict, network_state
 
         state = network_state(load_checkpoint(self._path), str(self._path))
@@ -99,7 +99,7 @@ def surface_condition(
     """
     import torch
 
-    from dp2.models.densepose_cse import closest_vertices
+    from dp2.models.rcnn.densepose_cse import closest_vertices
 
     mesh = vertices.load()
     embeddings = mesh.embeddings

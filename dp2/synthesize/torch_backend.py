@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dp2.device import amp_dtype
+from dp2.inference.device import amp_dtype
 from dp2.models.generator import Generator
 from dp2.synthesize.backend import Painted
 from dp2.synthesize.crops import Crop

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dp2.boxes import iou
+from dp2.geometry.boxes import iou
 from dp2.track.motion import Array, Motion, MotionModel, sizes, to_place
 
 Pairs = NDArray[np.int64]  # (P, 2) row of track, row of detection

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from dp2.boxes import iou
+from dp2.geometry.boxes import iou
 from dp2.track.association import Association, Pairs
 from dp2.track.filled import Hit
 from dp2.track.gaps import Moment

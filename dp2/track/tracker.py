@@ -11,8 +11,8 @@ from itertools import count
 
 import numpy as np
 
-from dp2.boxes import iou
 from dp2.errors import TrackingError, UsageError
+from dp2.geometry.boxes import iou
 from dp2.track.association import Association
 from dp2.track.filled import append
 from dp2.track.gaps import SPEED_WINDOW, Filling, Moment, touches_border

@@ -16,8 +16,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from dp2.device import pick_device
 from dp2.errors import TrainingError
+from dp2.inference.device import pick_device
 
 _PATIENCE = timedelta(hours=2)  # torch's 10 minutes are short where the leader measures, or many share a slow disk
 

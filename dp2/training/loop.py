@@ -14,7 +14,8 @@ import torch
 from dp2.data.batch import Batch
 from dp2.data.loader import Loading, training_batches
 from dp2.errors import TrainingError
-from dp2.training.checkpoint import Checkpoints, initialize
+from dp2.training.checkpoints.checkpoint import Checkpoints, initialize
+from dp2.training.checkpoints.state import State
 from dp2.training.distributed import Group
 from dp2.training.ema import ExponentialAverage
 from dp2.training.journal import Journal
@@ -23,7 +24,6 @@ from dp2.training.optimizers import build_optimizers, set_rates
 from dp2.training.precision import Precision, settled_backends
 from dp2.training.settings import Training
 from dp2.training.sheets import SHEETS, Sheets
-from dp2.training.state import State
 from dp2.training.stopping import Stop
 from dp2.training.update import Updater
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import torch
 
-from dp2.device import amp_dtype
 from dp2.errors import TrainingError
+from dp2.inference.device import amp_dtype
 
 _TYPES = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 _AUTO = "auto"

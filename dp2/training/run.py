@@ -16,11 +16,11 @@ from dp2.config import build, config_roots, find_config, load_config
 from dp2.data.folders import output_folder
 from dp2.errors import ConfigError, TrainingError, UnreadableCheckpoint, UsageError
 from dp2.sink.atomic import atomic_path, output_error
-from dp2.training.checkpoint import GENERATOR, Checkpoints, stored
+from dp2.training.checkpoints.checkpoint import GENERATOR, Checkpoints, stored
 from dp2.training.distributed import Group, joined
 from dp2.training.logs import LOG, Log
 from dp2.training.loop import Ending, fresh_state, train
-from dp2.training.objective import Objective
+from dp2.training.objectives.objective import Objective
 from dp2.training.settings import Training
 from dp2.training.sheets import SHEET_NAMES, SHEETS
 from dp2.training.stopping import Stop

@@ -9,7 +9,7 @@ from dp2.data.batch import Dataset
 from dp2.errors import TrainingError
 from dp2.training.logs import OpenLog
 from dp2.training.measure import Measure
-from dp2.training.objective import Objective
+from dp2.training.objectives.objective import Objective
 from dp2.training.optimizers import Recipe
 from dp2.training.schedules import Constant, Schedule
 

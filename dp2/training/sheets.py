@@ -14,10 +14,10 @@ from dp2.data.batch import Batch, Dataset
 from dp2.data.loader import validation_batches
 from dp2.sink.atomic import atomic_path
 from dp2.training.chance import seeded_generator
-from dp2.training.conditions import Painter
+from dp2.training.checkpoints.state import State
 from dp2.training.distributed import Group
-from dp2.training.objective import Paints
-from dp2.training.state import State
+from dp2.training.objectives.conditions import Painter
+from dp2.training.objectives.objective import Paints
 
 SHEETS = "sheets"  # in the folder of a run
 SHEET_NAMES = "images-*.png"

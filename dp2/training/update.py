@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from dp2.data.batch import Batch
 from dp2.errors import TrainingError
 from dp2.training.chance import derived_seed, seeded_generator
+from dp2.training.checkpoints.state import State
 from dp2.training.distributed import Group
-from dp2.training.objective import Phase
+from dp2.training.objectives.objective import Phase
 from dp2.training.precision import Precision
-from dp2.training.state import State
 
 _SMALLEST_SCALE = 2.0**-20
 

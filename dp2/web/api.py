@@ -13,12 +13,12 @@ from fastapi.responses import FileResponse
 
 from dp2 import __version__
 from dp2.errors import JobError, UsageError
-from dp2.web.gallery import parse_id
 from dp2.web.jobs import Job, State
 from dp2.web.schema import AboutOut, AnonymizerOut, JobIn, JobOut, LimitsOut, MediaOut, Problem
 from dp2.web.service import Service, check_anonymizer
 from dp2.web.store import Media, NotFound, Session, TooMuch
 from dp2.web.uploads import receive
+from dp2.web.workers.gallery import parse_id
 
 router = APIRouter(
     prefix="/api",

@@ -16,7 +16,7 @@ from typing import Any
 from dp2.errors import Dp2Error, JobCancelled
 from dp2.web.limits import Limits
 from dp2.web.store import Media, NotFound, Session, TooMuch
-from dp2.web.worker import Event, Worker
+from dp2.web.workers.process import Event, Worker
 
 _log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ class Job:
     Attributes:
         id: unguessable.
         session: whose it is.
-        task: of `dp2.web.tasks`.
+        task: of `dp2.web.workers.tasks`.
         arguments: of the task.
         media: what it works on; None for a camera.
         folder: its own, for results.

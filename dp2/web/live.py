@@ -14,7 +14,7 @@ from dp2.errors import Dp2Error
 from dp2.web.jobs import Job, State
 from dp2.web.service import Service, check_anonymizer
 from dp2.web.store import Session
-from dp2.web.worker import Event, Worker
+from dp2.web.workers.process import Event, Worker
 
 router = APIRouter()
 _PIXELS = 1920 * 1080

@@ -11,7 +11,7 @@ from dp2.errors import Dp2Error, UsageError
 from dp2.web.jobs import JobQueue
 from dp2.web.limits import Limits
 from dp2.web.store import Media, Session, Store
-from dp2.web.worker import Worker
+from dp2.web.workers.process import Worker
 
 _INSPECTOR_MEMORY = 8 * 1024**3  # address space: a picture that asks for more is refused, not the machine frozen
 _SWEEP = 30.0  # seconds between two looks for what is to be deleted

@@ -39,7 +39,7 @@ class Media:
         name: as the user called it, made harmless; only shown, never a path.
         folder: its own.
         size: in bytes.
-        facts: what `dp2.web.tasks.inspect` said.
+        facts: what `dp2.web.workers.tasks.inspect` said.
     """
 
     id: str

@@ -20,7 +20,7 @@ import requests
 import urllib3
 
 from dp2 import __version__
-from dp2.errors import DownloadError
+from dp2.errors import DownloadError, one_line
 
 Progress = Callable[[int, int | None], None]
 """Called with the bytes on disk and the bytes of the whole file, None where the server does not say."""
@@ -195,7 +195,7 @@ def _reason(error: requests.RequestException, timeout: float) -> str:
         return f"no answer within {timeout:g} s"
     if isinstance(error, requests.ConnectionError):
         return "no connection"
-    return " ".join(str(error).split())
+    return one_line(error)
 
 
 def _disk_error(error: OSError, part: Path) -> DownloadError:

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from dp2.errors import ConfigError
+from dp2.errors import ConfigError, one_line
 from dp2.weights import registry
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def _built(tree: DictConfig, detector: bool) -> Any:
     try:
         parts = OmegaConf.to_container(tree.anonymizer, resolve=True)
     except OmegaConfBaseException as error:
-        raise ConfigError(f"the config cannot be resolved: {' '.join(str(error).split())}") from error
+        raise ConfigError(f"the config cannot be resolved: {one_line(error)}") from error
     if isinstance(parts, dict) and not detector:
         parts.pop("detector", None)
     return parts

@@ -21,7 +21,7 @@ def load_checkpoint(path: Path) -> Mapping[str, Any]:
         UnsafeCheckpoint: it holds something other than tensors and plain data; nothing of it was executed.
         UnreadableCheckpoint: it is damaged or of another format.
     """
-    from dp2.weights.torch_files import read_torch
+    from dp2.weights.formats.torch_files import read_torch
 
     head = _head(path)
     if _is_torch(head):
@@ -45,7 +45,7 @@ def load_arrays(path: Path) -> Mapping[str, Any]:
     Raises:
         MissingWeights, UnsafeCheckpoint, UnreadableCheckpoint: as `load_checkpoint`.
     """
-    from dp2.weights.inert_torch import read_arrays
+    from dp2.weights.formats.inert_torch import read_arrays
 
     head = _head(path)
     if _is_torch(head):
@@ -69,8 +69,8 @@ def read_detectron2(path: Path) -> Mapping[str, Any]:
         UnsafeCheckpoint: it holds more than numeric arrays, dicts, texts and numbers; nothing of it was executed.
         UnreadableCheckpoint: it is damaged, or has no `model`.
     """
-    from dp2.weights.numpy_pickle import NUMPY_NAMES
-    from dp2.weights.pickles import read_pickle
+    from dp2.weights.formats.numpy_pickle import NUMPY_NAMES
+    from dp2.weights.formats.pickles import read_pickle
 
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as source:
         content = read_pickle(source, NUMPY_NAMES, str(path))
@@ -108,7 +108,7 @@ def read_onnx(path: Path) -> bytes:
 
 
 def _is_torch(head: bytes) -> bool:
-    from dp2.weights.inert_torch import LEGACY_MAGIC
+    from dp2.weights.formats.inert_torch import LEGACY_MAGIC
 
     return head.startswith((b"PK\x03\x04", LEGACY_MAGIC))
 

@@ -18,12 +18,12 @@ from click.testing import CliRunner
 
 from dp2.anonymizer import Anonymizer
 from dp2.batch import frame_folder
+from dp2.batch.files import plain
 from dp2.batch.frame_folder import FolderOptions, anonymize_frames
 from dp2.batch.work_folder import Planned, WorkFolder
 from dp2.cli import main
 from dp2.errors import OutputError, UnreadableMedia, UsageError
-from dp2.files import plain
-from dp2.frame_manifest import read_manifest
+from dp2.media.frame_manifest import read_manifest
 from dp2.result import Result
 from dp2.source.frame_folder import FrameFolderSource, read_frame
 from dp2.source.video import VideoSource

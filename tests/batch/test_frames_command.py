@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from dp2.cli import main
 from dp2.errors import UnreadableMedia
-from dp2.frame_manifest import read_manifest
+from dp2.media.frame_manifest import read_manifest
 from dp2.sink.frame_time import draw_time, time_text
 from dp2.source.frame_folder import FrameFolderSource
 from dp2.source.video import VideoSource

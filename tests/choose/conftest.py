@@ -13,7 +13,7 @@ from PIL import Image
 
 from dp2.choose.matching import Matching
 from dp2.config import build, load_config
-from dp2.face_alignment import SPHEREFACE, aligned
+from dp2.faces.alignment import SPHEREFACE, aligned
 from dp2.stages import Detector
 
 
@@ -56,10 +56,3 @@ def portraits(tmp_path: Path, astronaut: np.ndarray, hopper: np.ndarray) -> Call
         return path
 
     return make
-
-
-@pytest.fixture(scope="session")
-def pair(astronaut: np.ndarray, hopper: np.ndarray) -> np.ndarray:
-    """(300, 600, 3) uint8: the astronaut on the left, Grace Hopper on the right; faces of about 100 pixels."""
-    right = cv2.resize(hopper, None, fx=0.8, fy=0.8, interpolation=cv2.INTER_AREA)
-    return np.ascontiguousarray(np.hstack([astronaut[:300, 80:380], right[:300, 50:350]]))

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 from dp2.anonymizer import Anonymizer
+from dp2.batch.files import Options, anonymize_video
 from dp2.choose.choosing import Choosing
 from dp2.choose.matching import Matching
 from dp2.choose.recognition import Recognition
 from dp2.errors import UsageError
-from dp2.files import Options, anonymize_video
 from dp2.stages import Detector
 from dp2.synthesize.fills import Solid
 from dp2.synthesize.redact import Redaction

@@ -16,7 +16,7 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from dp2.cli.anonymize import anonymize
+from dp2.cli.commands.anonymize import anonymize
 
 ROOT = Path(__file__).resolve().parents[2]
 FACE = (180, 75, 265, 175)  # of astronaut.png, x0 y0 x1 y1
@@ -127,7 +127,7 @@ def test_deface_names_and_config_path_work(run: Callable[..., Result], photo: Pa
 def test_fixed_scale_searches_the_whole_frame_once(
     run: Callable[..., Result], photo: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from dp2.detect.centerface import CenterFace
+    from dp2.detect.faces.centerface import CenterFace
 
     seen = []
     detect = CenterFace.__call__
@@ -192,7 +192,7 @@ def test_saved_detections_can_be_corrected_and_rendered_again(
 def test_cache_gives_the_same_result_without_the_detector(
     run: Callable[..., Result], clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from dp2.detect.centerface import CenterFace
+    from dp2.detect.faces.centerface import CenterFace
 
     assert run("face_blur", clip, "-o", "first.mp4", "--cache").exit_code == 0
     assert len(list(Path("home/detections").glob("*.jsonl"))) == 1
@@ -358,7 +358,7 @@ def test_preview_without_a_display_says_so(
 def test_detector_failure_leaves_no_output(
     run: Callable[..., Result], clip: Path, photo: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from dp2.detect.multiscale import MultiScale
+    from dp2.detect.combine.multiscale import MultiScale
 
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("the network broke")
@@ -380,7 +380,7 @@ def test_ctrl_c_leaves_nothing_half_written(clip: Path, tmp_path: Path) -> None:
         "    write(self, frame)\n"
         "    if frame.index == 3: os.kill(os.getpid(), signal.SIGINT)\n"
         "VideoSink.write = interrupt\n"
-        "from dp2.cli.anonymize import anonymize\n"
+        "from dp2.cli.commands.anonymize import anonymize\n"
         "anonymize(sys.argv[1:])\n"
     )
     out = tmp_path / "out"
@@ -399,8 +399,8 @@ def test_disk_full_leaves_nothing_half_written(clip: Path, tmp_path: Path) -> No
     code = (
         "import resource, signal, sys\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-        "from dp2.cli.anonymize import anonymize\n"
-        "import dp2.cli.run, dp2.files, dp2.sink.open, dp2.source.open\n"
+        "from dp2.cli.commands.anonymize import anonymize\n"
+        "import dp2.cli.run, dp2.batch.files, dp2.sink.open, dp2.source.open\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
         "anonymize(sys.argv[1:])\n"
     )
@@ -416,7 +416,7 @@ def test_disk_full_leaves_nothing_half_written(clip: Path, tmp_path: Path) -> No
 
 def test_help_is_light() -> None:
     code = (
-        "import sys\nfrom dp2.cli.anonymize import anonymize\n"
+        "import sys\nfrom dp2.cli.commands.anonymize import anonymize\n"
         "try: anonymize(['--help'])\nexcept SystemExit: pass\n"
         "print(bool({'torch', 'numpy', 'cv2', 'hydra', 'av', 'rich'} & set(sys.modules)), file=sys.stderr)"
     )

@@ -17,7 +17,7 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from dp2.cli.anonymize import anonymize
+from dp2.cli.commands.anonymize import anonymize
 
 
 @pytest.fixture

@@ -23,9 +23,9 @@ from click.testing import CliRunner
 from omegaconf import DictConfig
 from PIL import Image
 
-from dp2.cli.anonymize import anonymize
+from dp2.cli.commands.anonymize import anonymize
 from dp2.config import build, config_names, load_config
-from dp2.detect.stored import DetectionWriter
+from dp2.detections.stored import DetectionWriter
 from dp2.types import FACE, PERSON, PERSON_SURFACE, VEHICLE, Detections, Frame
 from dp2.weights.needs import weights_of
 from dp2.weights.registry import entries

@@ -18,8 +18,9 @@ import torch
 from torch import nn
 
 from dp2.config import build, load_config
-from dp2.detect import densepose_cse, mask_rcnn, person_keypoints, person_masks
-from dp2.models import dsfd, vit_pose
+from dp2.detect.people import densepose_cse, mask_rcnn, person_keypoints, person_masks
+from dp2.models import vit_pose
+from dp2.models.faces import dsfd
 from dp2.weights.registry import entries
 
 pytestmark = pytest.mark.skipif(os.environ.get("DP2_FULL_SIZE") != "1", reason="takes minutes; DP2_FULL_SIZE=1 runs it")

@@ -89,6 +89,6 @@ def halved(monkeypatch: pytest.MonkeyPatch) -> list[torch.dtype]:
         return out
 
     monkeypatch.setattr(torch.nn.Conv2d, "_conv_forward", watched)
-    monkeypatch.setattr("dp2.detect.network._HALVED", ("cpu",))
+    monkeypatch.setattr("dp2.inference.torch_network._HALVED", ("cpu",))
     monkeypatch.setattr("dp2.models.fuse.can_pack", lambda module: False)
     return seen

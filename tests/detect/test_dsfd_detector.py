@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-from dp2.detect.dsfd import DSFD
+from dp2.detect.faces.dsfd import DSFD
 from dp2.errors import DetectionError, MissingWeights, UsageError
-from dp2.models import dsfd
+from dp2.models.faces import dsfd
 from dp2.stages import Detector
 from dp2.types import Image, Origin
 
-SMALL = Path(__file__).resolve().parents[1] / "data" / "make_dsfd.py"
+SMALL = Path(__file__).resolve().parents[1] / "fixtures" / "make_dsfd.py"
 
 
 def _load(path: Path) -> ModuleType:

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from PIL import Image as PilImage
 
 from dp2.anonymizer import load_anonymizer
-from dp2.detect.light_bodies import LightBodies
-from dp2.detect.matte import SIDE, SelfieMatte, cut, paste, safe_mask, window_of
-from dp2.detect.yolox import Yolox
+from dp2.detect.people.light_bodies import LightBodies
+from dp2.detect.people.matte import SIDE, SelfieMatte, cut, paste, safe_mask, window_of
+from dp2.detect.people.yolox import Yolox
 from dp2.errors import MissingWeights, UnreadableCheckpoint, UsageError
 from dp2.types import FACE, PERSON, VEHICLE, Detections, Image
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from dp2.detect.mtcnn import MTCNN
-from dp2.detect.packaged import packaged_file
+from dp2.detect.faces.mtcnn import MTCNN
 from dp2.errors import CheckpointMismatch, DetectionError, EngineError, MissingWeights, UsageError, WeightsError
 from dp2.types import Detections, Image, Origin
+from dp2.weights.packaged import packaged_file
 
 
 @pytest.fixture(scope="module")

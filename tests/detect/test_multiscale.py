@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dp2.detect.centerface import CenterFace
-from dp2.detect.multiscale import MultiScale
-from dp2.detect.union import Union
+from dp2.detect.combine.multiscale import MultiScale
+from dp2.detect.combine.union import Union
+from dp2.detect.faces.centerface import CenterFace
 from dp2.errors import DetectionError, UsageError
 from dp2.types import Detections, Image, Origin
 

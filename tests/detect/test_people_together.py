@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from safetensors.torch import load_file
 
-from dp2.bodies import BodyRule
-from dp2.detect.densepose_cse import body_masks
-from dp2.detect.face_keypoints import FaceKeypoints, face_keypoints
-from dp2.detect.mask_matching import greedy_matches, mask_ious, masks_to_boxes
-from dp2.detect.multi_modal import MultiModal
-from dp2.detect.surface_people import SurfacePeople
+from dp2.detect.combine.multi_modal import MultiModal
+from dp2.detect.faces.face_keypoints import FaceKeypoints, face_keypoints
+from dp2.detect.people.densepose_cse import body_masks
+from dp2.detect.people.surface_people import SurfacePeople
 from dp2.errors import DetectionError, UsageError
+from dp2.geometry.bodies import BodyRule
+from dp2.geometry.mask_matching import greedy_matches, mask_ious, masks_to_boxes
 from dp2.types import FACE, PERSON, PERSON_SURFACE, VEHICLE, Detections, Image, Origin
 
 PARITY = Path(__file__).resolve().parents[2].parent / "shared" / "parity"

@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 import torch
 
-from dp2.detect import densepose_cse, keypoint_rcnn, mask_rcnn, person_keypoints, posed_people
-from dp2.detect.rcnn import never_empty
+from dp2.detect.people import densepose_cse, keypoint_rcnn, mask_rcnn, person_keypoints, posed_people
+from dp2.detect.people.rcnn import never_empty
 from dp2.errors import CheckpointMismatch, MissingWeights, UsageError
-from dp2.models.roi_heads import Selection
+from dp2.models.rcnn.roi_heads import Selection
 from dp2.stages import Detector
 from dp2.types import PERSON, PERSON_SURFACE, VEHICLE, Detections, Image, Origin
 
-DATA = Path(__file__).resolve().parents[1] / "data"
+DATA = Path(__file__).resolve().parents[1] / "fixtures"
 NAMES = ("mask_rcnn", "densepose_cse", "keypoint_rcnn")
 
 
@@ -48,9 +48,9 @@ def detector(make: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         small = make.small(name)
         path = make.write_pickle(tmp_path / f"{name}.pkl", make.seeded(small), stale=False)
         resize = make.resize_shortest_edge
-        monkeypatch.setattr("dp2.models.rcnn.resize_shortest_edge", lambda image: resize(image, 96, 160))
-        monkeypatch.setattr("dp2.detect.mask_rcnn._build", lambda: make.small("mask_rcnn"))
-        monkeypatch.setattr("dp2.detect.keypoint_rcnn._build", lambda: make.small("keypoint_rcnn"))
+        monkeypatch.setattr("dp2.models.rcnn.base.resize_shortest_edge", lambda image: resize(image, 96, 160))
+        monkeypatch.setattr("dp2.detect.people.mask_rcnn._build", lambda: make.small("mask_rcnn"))
+        monkeypatch.setattr("dp2.detect.people.keypoint_rcnn._build", lambda: make.small("keypoint_rcnn"))
         monkeypatch.setattr(densepose_cse.DensePoseCSE, "_build", lambda self: make.small("densepose_cse"))
         kinds = {
             "mask_rcnn": mask_rcnn.MaskRCNN,
@@ -138,7 +138,7 @@ def test_region_without_a_pixel_is_its_box() -> None:
 
 
 def test_bodies_are_shown_in_the_frame_as_the_network_shows_them(make: ModuleType, tmp_path: Path) -> None:
-    from dp2.models.densepose_cse import body_masks
+    from dp2.models.rcnn.densepose_cse import body_masks
 
     network = make.loaded("densepose_cse", tmp_path)
     with torch.inference_mode():

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from dp2.detect.retinaface import RetinaFace
+from dp2.detect.faces.retinaface import RetinaFace
 from dp2.errors import CheckpointMismatch, DetectionError, EngineError, MissingWeights, UsageError
-from dp2.models.retinaface import RetinaFace as Network
+from dp2.models.faces.retinaface import RetinaFace as Network
 from dp2.stages import Detector
 from dp2.types import Image, Origin
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dp2.detect.scale import AUTO_PIXELS, Tiling, network_size, parse_scale, pyramid, tiles
+from dp2.detect.combine.scale import AUTO_PIXELS, Tiling, network_size, parse_scale, pyramid, tiles
 from dp2.errors import UsageError
 
 sides = st.integers(1, 12_000)

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
-from dp2.detect.yolox import Yolox, decode, letterbox_of, letterboxed
+from dp2.detect.people.yolox import Yolox, decode, letterbox_of, letterboxed
 from dp2.errors import MissingWeights, UsageError, WeightsError
 from dp2.types import Image, Origin
 
@@ -158,7 +158,7 @@ def test_setting_that_decides_results_changes_the_cache_key() -> None:
 def test_naming_light_detectors_in_a_config_imports_no_network_library() -> None:
     program = """
 import sys
-import dp2.detect.light_bodies, dp2.detect.matte, dp2.detect.yolox
+import dp2.detect.people.light_bodies, dp2.detect.people.matte, dp2.detect.people.yolox
 heavy = {"torch", "torchvision", "onnx", "onnxruntime", "openvino", "cv2"}
 sys.exit(", ".join(heavy & set(sys.modules)) or None)
 """

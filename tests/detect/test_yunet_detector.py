@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
-from dp2.detect.yunet import YuNet, decode
+from dp2.detect.faces.yunet import YuNet, decode
 from dp2.errors import DetectionError, UsageError, WeightsError
 from dp2.stages import Detector
 from dp2.types import Image, Origin

@@ -19,8 +19,8 @@ import pytest
 from click.testing import CliRunner
 
 from dp2.cli import main
-from dp2.cli.anonymize import anonymize
-from dp2.cli.train import train
+from dp2.cli.commands.anonymize import anonymize
+from dp2.cli.commands.train import train
 from dp2.config import config_names
 
 ROOT = Path(__file__).resolve().parents[2]

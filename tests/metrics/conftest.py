@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from dp2.metrics.painter import Painter
-from dp2.models.stylegan_unet import StyleGANUnet
+from dp2.models.stylegan.unet import StyleGANUnet
 
 NETWORK = {
     "resolution": [32, 32], "width": 4, "max_multiplier": 2, "lowest": 8, "embedding_channels": 0,
@@ -76,7 +76,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory, tiny_network: StyleGANUnet):
     )
     (folder / "config.py").write_text(
         "from dp2.config import L\n"
-        f"generator = L('dp2.models.stylegan_unet.StyleGANUnet')(**{NETWORK!r})\n"
+        f"generator = L('dp2.models.stylegan.unet.StyleGANUnet')(**{NETWORK!r})\n"
         "data = {'validation': L('tiny_ramps.Ramps')(count=12)}\n"
         f"weights = {str(folder / 'tiny.safetensors')!r}\n"
     )

@@ -15,14 +15,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from dp2.models.densepose_cse import DensePoseCSE, SurfaceDetections, body_masks, closest_vertices
-from dp2.models.densepose_heads import AtrousConv
 from dp2.models.fuse import fuse_for_inference
 from dp2.models.nearest_vertices import index_vertices
-from dp2.models.rcnn import resize_shortest_edge
-from dp2.models.roi_heads import Selection
+from dp2.models.rcnn.base import resize_shortest_edge
+from dp2.models.rcnn.densepose_cse import DensePoseCSE, SurfaceDetections, body_masks, closest_vertices
+from dp2.models.rcnn.densepose_heads import AtrousConv
+from dp2.models.rcnn.roi_heads import Selection
 
-DATA = Path(__file__).resolve().parents[1] / "data"
+DATA = Path(__file__).resolve().parents[1] / "fixtures"
 PARITY = Path(__file__).resolve().parents[2].parent / "shared" / "parity"
 
 

@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 
 from dp2.errors import DetectionError
-from dp2.models.dsfd import DSFD, LEFTOVERS, FaceBoxes, prior_boxes, rename_published, select_faces
+from dp2.models.faces.dsfd import DSFD, LEFTOVERS, FaceBoxes, prior_boxes, rename_published, select_faces
 from dp2.models.fuse import fuse_for_inference
 from dp2.weights.loading import load_checkpoint, load_strict, network_state
 
-DATA = Path(__file__).resolve().parents[1] / "data"
+DATA = Path(__file__).resolve().parents[1] / "fixtures"
 PARITY = Path(__file__).resolve().parents[2].parent / "shared" / "parity"
 
 

@@ -21,7 +21,7 @@ from dp2.models import deep_privacy1, triagan
 from dp2.models.deep_privacy1 import LEFTOVERS, DeepPrivacy1
 from dp2.models.triagan import TriaGAN, draw_keypoints
 
-DATA = Path(__file__).resolve().parents[1] / "data"
+DATA = Path(__file__).resolve().parents[1] / "fixtures"
 PARITY = Path(__file__).resolve().parents[2].parent / "shared" / "parity"
 
 

@@ -12,10 +12,10 @@ import pytest
 import torch
 
 from dp2.models.fuse import fuse_for_inference
-from dp2.models.keypoint_rcnn import KeypointRCNN, locate_keypoints
-from dp2.models.rcnn import resize_shortest_edge
+from dp2.models.rcnn.base import resize_shortest_edge
+from dp2.models.rcnn.keypoint_rcnn import KeypointRCNN, locate_keypoints
 
-DATA = Path(__file__).resolve().parents[1] / "data"
+DATA = Path(__file__).resolve().parents[1] / "fixtures"
 PARITY = Path(__file__).resolve().parents[2].parent / "shared" / "parity"
 
 

@@ -18,17 +18,17 @@ from torch import Tensor, nn
 from torchvision.ops import roi_align
 
 from dp2.errors import CheckpointMismatch, DetectionError, UsageError
-from dp2.models.boxes import apply_deltas
 from dp2.models.fuse import PackedConv, can_pack, fuse_for_inference
-from dp2.models.mask_rcnn import MaskRCNN
-from dp2.models.paste_masks import paste_masks
-from dp2.models.rcnn import resize_shortest_edge, shortest_edge_size
-from dp2.models.resnet_fpn import Conv, FrozenBatchNorm2d
-from dp2.models.roi_align import RoiAlign, levels_of
-from dp2.models.roi_heads import PlaneOfClass, Selection
-from dp2.models.rpn import anchors_at
+from dp2.models.rcnn.base import resize_shortest_edge, shortest_edge_size
+from dp2.models.rcnn.box_deltas import apply_deltas
+from dp2.models.rcnn.mask_rcnn import MaskRCNN
+from dp2.models.rcnn.paste_masks import paste_masks
+from dp2.models.rcnn.resnet_fpn import Conv, FrozenBatchNorm2d
+from dp2.models.rcnn.roi_align import RoiAlign, levels_of
+from dp2.models.rcnn.roi_heads import PlaneOfClass, Selection
+from dp2.models.rcnn.rpn import anchors_at
 
-DATA = Path(__file__).resolve().parents[1] / "data"
+DATA = Path(__file__).resolve().parents[1] / "fixtures"
 PARITY = Path(__file__).resolve().parents[2].parent / "shared" / "parity"
 
 

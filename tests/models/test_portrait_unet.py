@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from dp2.errors import UsageError
-from dp2.models.portrait_unet import PortraitUnet, landmark_maps, sharpness, widened
+from dp2.models.portrait.unet import PortraitUnet, landmark_maps, sharpness, widened
 
 _POINTS = torch.tensor([[0.35, 0.4], [0.65, 0.4], [0.5, 0.55], [0.4, 0.7], [0.6, 0.7]])
 

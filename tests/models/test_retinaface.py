@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torchvision.ops import box_iou
 
+from dp2.models.faces.retinaface import Faces, RetinaFace, decode, prior_boxes, rename_published, select
 from dp2.models.folding import folded
-from dp2.models.retinaface import Faces, RetinaFace, decode, prior_boxes, rename_published, select
 
-DATA = Path(__file__).resolve().parents[1] / "data"
+DATA = Path(__file__).resolve().parents[1] / "fixtures"
 SHARED = Path(__file__).resolve().parents[2].parent / "shared"
 
 

@@ -19,12 +19,13 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from dp2.errors import UsageError
-from dp2.models import ops, winograd
-from dp2.models.discriminator import StyleGAN2Discriminator
-from dp2.models.fused_unet import channel_moments
-from dp2.models.stylegan_unet import StyleGANUnet
+from dp2.models import winograd
+from dp2.models.stylegan import ops
+from dp2.models.stylegan.discriminator import StyleGAN2Discriminator
+from dp2.models.stylegan.fused_unet import channel_moments
+from dp2.models.stylegan.unet import StyleGANUnet
 
-DATA = Path(__file__).resolve().parents[1] / "data"
+DATA = Path(__file__).resolve().parents[1] / "fixtures"
 PARITY = Path(__file__).resolve().parents[2].parent / "shared" / "parity"
 PUBLISHED: dict[str, dict[str, Any]] = {
     "fdf_stylegan": {"resolution": (256, 256)},

@@ -17,7 +17,7 @@ from torch import Tensor
 from dp2.models.vit_pose import BASE, HUGE, LARGE, Size, ViTPose, cut, decode, surrounding
 from dp2.weights.loading import load_checkpoint, load_strict, network_state
 
-DATA = Path(__file__).resolve().parents[1] / "data"
+DATA = Path(__file__).resolve().parents[1] / "fixtures"
 PARITY = Path(__file__).resolve().parents[2].parent / "shared" / "parity"
 
 

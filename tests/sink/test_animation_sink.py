@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from dp2.errors import OutputError, UsageError
+from dp2.media.video_info import VideoInfo
 from dp2.sink.animation import AnimationSink
 from dp2.types import Frame
-from dp2.video_info import VideoInfo
 
 DURATIONS = [100, 50, 200, 30, 500]
 

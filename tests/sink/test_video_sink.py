@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 
 from dp2.errors import OutputError, UnsupportedMedia, UsageError
+from dp2.media.video_info import Colour, VideoInfo
 from dp2.sink.encoder import Encoding
 from dp2.sink.video import VideoSink
 from dp2.source.video import VideoSource
 from dp2.types import Frame
-from dp2.video_info import Colour, VideoInfo
 
 
 def copy(path: Path, target: Path, **options) -> VideoSource:

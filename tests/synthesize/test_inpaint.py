@@ -18,11 +18,11 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from dp2.cli import main
-from dp2.cli.anonymize import anonymize
-from dp2.compose.paint import Outcome, paint
+from dp2.cli.commands.anonymize import anonymize
 from dp2.config import build, load_config
 from dp2.errors import CheckpointMismatch, EngineError, MissingWeights, UsageError
-from dp2.openvino import openvino_core
+from dp2.inference.openvino import openvino_core
+from dp2.paint.paint import Outcome, paint
 from dp2.synthesize.crops import BodyCrop, Crop, FaceCrop
 from dp2.synthesize.exported import example_inputs
 from dp2.synthesize.fills import Solid
@@ -31,12 +31,12 @@ from dp2.synthesize.inpaint import Inpainter
 from dp2.synthesize.latents import hashed_index
 from dp2.synthesize.redact import Redaction
 from dp2.synthesize.torch_backend import stacked, to_pixels
-from dp2.types import FACE, PERSON, Job, Patch, Refusal, Region
+from dp2.types import FACE, PERSON, PaintTask, Patch, Refusal, Region
 
-DATA = Path(__file__).resolve().parents[1] / "data"
+DATA = Path(__file__).resolve().parents[1] / "fixtures"
 PARITY = Path(__file__).resolve().parents[2].parent / "shared" / "parity"
 FALLBACK = Redaction(fill=Solid(), shape="ellipse", mask_scale=1.3)
-FACES = "dp2.models.stylegan_unet.StyleGANUnet", {"resolution": [32, 32], "width": 4, "max_multiplier": 2}
+FACES = "dp2.models.stylegan.unet.StyleGANUnet", {"resolution": [32, 32], "width": 4, "max_multiplier": 2}
 BODIES = (
     "dp2.models.triagan.TriaGAN",
     {
@@ -166,7 +166,7 @@ def test_pixels_in_the_hole_play_no_part(
 ) -> None:
     region = face(60, 60, side) if kind == "face" else body()
     synthesizer = inpainter() if kind == "face" else inpainter(generator=small("bodies"), crop=BODY_CROP)
-    (patch,) = synthesizer.synthesize([Job(picture, region)], 0)
+    (patch,) = synthesizer.synthesize([PaintTask(picture, region)], 0)
     assert isinstance(patch, Patch)
     hole = np.zeros(picture.shape[:2], bool)
     height, width = patch.alpha.shape
@@ -337,7 +337,7 @@ def test_what_no_generator_can_paint_is_redacted(
 ) -> None:
     synthesizer = inpainter()
     synthesizer.crop = FaceCrop(size=(32, 32)) if region.kind == FACE else BodyCrop(size=(32, 32))
-    (answer,) = synthesizer.synthesize([Job(picture, region)], 0)
+    (answer,) = synthesizer.synthesize([PaintTask(picture, region)], 0)
     assert isinstance(answer, Refusal)
     (result,) = paint([picture], [[region]], {region.kind: synthesizer}, FALLBACK, 0)
     assert result.outcomes[0].action is Outcome.Action.FALLBACK

@@ -12,15 +12,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dp2.compose.paint import paint
+from dp2.faces.crop_box import fitted_square, square
+from dp2.paint.paint import paint
 from dp2.synthesize.crops import BodyCrop, Cropper, FaceCrop
 from dp2.synthesize.fills import Solid
-from dp2.synthesize.geometry import fitted_square, square
 from dp2.synthesize.inpaint import Inpainter
 from dp2.synthesize.redact import Redaction
 from dp2.types import FACE, PERSON, Refusal, Region
 
-DATA = Path(__file__).resolve().parents[1] / "data"
+DATA = Path(__file__).resolve().parents[1] / "fixtures"
 CROPS: dict[str, Cropper] = {
     "face256": FaceCrop(),
     "face128": FaceCrop(size=(128, 128), fitted=True),
@@ -97,10 +97,10 @@ def test_whole_picture(cases: dict[str, np.ndarray], tmp_path: Path, publish: Ca
     arguments = stylegan.GENERATORS["face"]
     config = tmp_path / "narrow.py"
     config.write_text(
-        f"from dp2.config import L\ngenerator = L('dp2.models.stylegan_unet.StyleGANUnet')(**{arguments!r})\n"
+        f"from dp2.config import L\ngenerator = L('dp2.models.stylegan.unet.StyleGANUnet')(**{arguments!r})\n"
         f"weights = {str(tmp_path / 'narrow.ckpt')!r}\n"
     )
-    from dp2.models.stylegan_unet import StyleGANUnet
+    from dp2.models.stylegan.unet import StyleGANUnet
 
     publish(tmp_path, "narrow.ckpt", stylegan.seeded(stylegan.shapes_of(StyleGANUnet(**arguments))))
     inpainter = Inpainter(

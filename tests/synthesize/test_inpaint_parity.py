@@ -16,14 +16,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dp2.bodies import nearest, padded
-from dp2.compose.paste import paste
+from dp2.faces.crop_box import fitted_square, square
+from dp2.geometry.bodies import nearest, padded
+from dp2.paint.paste import paste
 from dp2.synthesize.crops import BodyCrop, Crop, Cropper, FaceCrop, visible
-from dp2.synthesize.geometry import fitted_square, square
 from dp2.synthesize.inpaint import Inpainter
 from dp2.synthesize.latents import latent
 from dp2.synthesize.resample import resize_face, resize_image
-from dp2.types import FACE, PERSON, Job, Patch, Refusal, Region
+from dp2.types import FACE, PERSON, PaintTask, Patch, Refusal, Region
 
 PARITY = Path(__file__).resolve().parents[2].parent / "shared" / "parity"
 slow = pytest.mark.skipif(os.environ.get("DP2_PARITY") != "1", reason="takes minutes; runs with DP2_PARITY=1")
@@ -218,7 +218,7 @@ def anonymized(synthesizer: Inpainter, image: np.ndarray, regions: Sequence[Regi
     """Region after region in this order, each seeing the ones before it anonymized."""
     canvas = image.copy()
     for region in regions:
-        (patch,) = synthesizer.synthesize([Job(canvas, region)], seed=0)
+        (patch,) = synthesizer.synthesize([PaintTask(canvas, region)], seed=0)
         assert isinstance(patch, Patch)
         paste(canvas, patch)
     return canvas

@@ -15,15 +15,15 @@ from hypothesis import strategies as st
 from PIL import Image
 from safetensors.torch import save_file
 
-from dp2 import onnx_processor
 from dp2.cli import main
 from dp2.errors import CheckpointMismatch, EngineError, UsageError
-from dp2.models.portrait_unet import PortraitUnet
-from dp2.onnx_processor import with_onnxruntime
-from dp2.synthesize import generators, portrait_backend
+from dp2.inference.engine import load_engine
+from dp2.models.portrait.unet import PortraitUnet
+from dp2.synthesize import generators
 from dp2.synthesize.crops import Crop
 from dp2.synthesize.generators import GeneratorSource
-from dp2.synthesize.portrait_backend import PortraitBackend
+from dp2.synthesize.portrait import backend as portrait_backend
+from dp2.synthesize.portrait.backend import PortraitBackend
 from dp2.synthesize.torch_backend import TorchBackend
 
 WIDTHS = {64: (4, 6, 8, 8, 8), 128: (4, 4, 6, 8, 8, 8)}  # 128: a level of one modulated convolution
@@ -94,7 +94,7 @@ def test_it_sees_what_torch_sees(seed: int) -> None:
 
 def test_both_engines_paint_the_same(checkpoint: Callable[[int], Path], monkeypatch: pytest.MonkeyPatch) -> None:
     ours = PortraitBackend(checkpoint(64), widths=WIDTHS[64], amp=False, **SHAPE)
-    monkeypatch.setattr(portrait_backend, "on_processor", lambda model, **_: with_onnxruntime(model))
+    monkeypatch.setattr(portrait_backend, "load_engine", lambda model, **_: load_engine(model, engine="onnxruntime"))
     other = PortraitBackend(checkpoint(64), widths=WIDTHS[64], amp=False, **SHAPE)
     z = np.zeros((1, 6), np.float32)
     one, two = (made.paint([crop(64, 0)], made.styles(z, 1.0, None))[0] for made in (ours, other))
@@ -151,10 +151,10 @@ def test_a_checkpoint_that_does_not_fit_is_refused(tmp_path: Path, name: str, va
 def test_an_engine_that_cannot_load_is_an_error_and_no_fallback(
     astronaut: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(model: bytes, **_: Any) -> Any:
+    def broken(network: Any, **_: Any) -> Any:
         raise EngineError("the engine is broken")
 
-    monkeypatch.setattr(portrait_backend, "on_processor", broken)
+    monkeypatch.setattr(portrait_backend, "load_engine", broken)
     photo, output = tmp_path / "photo.png", tmp_path / "out.png"
     Image.fromarray(astronaut).save(photo)
     done = CliRunner().invoke(main, ["anonymize", "-i", str(photo), "-o", str(output), "--device", "cpu"])
@@ -166,16 +166,32 @@ def test_an_engine_that_cannot_load_is_an_error_and_no_fallback(
 
 @pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])
 def test_the_engine_can_be_named(engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(onnx_processor, f"with_{engine}", lambda *_, **__: lambda _: np.full((1, 3, 64, 64), 0.5))
+    loaded: list[str] = []
+
+    class Half:
+        def run_named(self, inputs: Any) -> list[np.ndarray]:
+            return [np.full((1, 3, 64, 64), 0.5)]
+
+    def load(network: Any, **settings: Any) -> Half:
+        loaded.append(settings["engine"])
+        return Half()
+
+    monkeypatch.setattr(portrait_backend, "load_engine", load)
     named = GeneratorSource("configs/fdf/tiny64.py", device="cpu", engine=engine).load()
     assert isinstance(named, PortraitBackend)
+    assert loaded == [engine]
     painted = named.paint([crop(64, 0)], named.styles(np.zeros((1, 64), np.float32), 1.0, None))[0]
     assert np.allclose(painted[~crop(64, 0).keep], 0.75 * 255)
 
 
+class Inf:
+    def run_named(self, inputs: Any) -> list[np.ndarray]:
+        return [np.full((1, 3, 64, 64), np.inf, np.float32)]
+
+
 def test_what_the_engine_leaves_undefined_is_seen(checkpoint: Callable[[int], Path]) -> None:
     ours = PortraitBackend(checkpoint(64), widths=WIDTHS[64], **SHAPE)
-    ours._run = lambda _: np.full((1, 3, 64, 64), np.inf, np.float32)
+    ours._engine = Inf()
     painted = ours.paint([crop(64, 0)], ours.styles(np.zeros((1, 6), np.float32), 1.0, None))[0]
     assert np.isnan(painted[~crop(64, 0).keep]).all()
 
@@ -198,9 +214,9 @@ def test_torch_paints_where_a_gpu_may_be_or_it_is_asked_for(monkeypatch: pytest.
     assert isinstance(GeneratorSource(config, device="cpu").load(), PortraitBackend)
     assert isinstance(GeneratorSource(config, device="cpu", engine="torch").load(), TorchBackend)
     for sign, kind in ((True, TorchBackend), (False, PortraitBackend)):
-        monkeypatch.setattr("dp2.device.may_have_gpu", lambda sign=sign: sign)
+        monkeypatch.setattr("dp2.inference.device.may_have_gpu", lambda sign=sign: sign)
         assert isinstance(GeneratorSource(config, device="auto").load(), kind)
-    assert generators.ENGINES[0] == "auto"
+    assert "auto" in generators.ENGINES
 
 
 def test_new_faces_need_no_torch(astronaut: np.ndarray, tmp_path: Path) -> None:
@@ -209,7 +225,7 @@ def test_new_faces_need_no_torch(astronaut: np.ndarray, tmp_path: Path) -> None:
     Image.fromarray(astronaut).save(photo)
     program = (
         "import sys; sys.modules['torch'] = None\n"
-        "from dp2.cli.anonymize import anonymize\n"
+        "from dp2.cli.commands.anonymize import anonymize\n"
         f"anonymize(['-i', {str(photo)!r}, '-o', {str(tmp_path / 'out.png')!r}, '--device', 'cpu'])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
@@ -219,10 +235,10 @@ def test_new_faces_need_no_torch(astronaut: np.ndarray, tmp_path: Path) -> None:
 
 
 def test_one_openvino_core_for_however_many_threads() -> None:
-    """A second one can make the next signal a segmentation fault, see `dp2.openvino.openvino_core`."""
+    """A second one can make the next signal a segmentation fault, see `dp2.inference.openvino.openvino_core`."""
     program = (
         "import threading, time\n"
-        "from dp2 import openvino as own\n"
+        "from dp2.inference import openvino as own\n"
         "made = []\n"
         "class Slow:\n"
         "    @staticmethod\n"

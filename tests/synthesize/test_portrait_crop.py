@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dp2.portraits import oval, pose, tone
+from dp2.faces.conditions import oval, pose, tone
 from dp2.synthesize.crops import Crop, sealed
-from dp2.synthesize.judge import FaceJudge
-from dp2.synthesize.portrait_crop import PortraitCrop
+from dp2.synthesize.portrait.crop import PortraitCrop
+from dp2.synthesize.verifier import FaceVerifier
 from dp2.types import Detections, Refusal, Region, Steady
 
 _BOX = np.array([60, 40, 120, 120], np.float32)
@@ -176,5 +176,5 @@ def test_what_shows_no_face_is_not_fit(found: list, fit: bool):
     keep = np.ones((64, 64), bool)
     keep[10:58, 14:50] = False
     crop = Crop(np.zeros((64, 64, 3), np.uint8), keep, (0, 0, 64, 64))
-    judge = FaceJudge(detector=_Finds(*found))
+    judge = FaceVerifier(detector=_Finds(*found))
     assert judge([crop], [np.zeros((64, 64, 3), np.float32)]) == [fit]

@@ -12,13 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from dp2.compose.paste import paste
 from dp2.errors import UnreadableMedia, UsageError
-from dp2.synthesize.fills import Blur, Mosaic, Nothing, Picture, Solid
+from dp2.paint.paste import paste
+from dp2.synthesize.fills import Blur, ImageFill, Mosaic, Nothing, Solid
 from dp2.synthesize.redact import Redaction
-from dp2.types import Job, Keep, Patch, Region
+from dp2.types import Keep, PaintTask, Patch, Region
 
-FILLS = [Blur(), Blur(level=50), Blur(strength=0.04), Mosaic(), Mosaic(cell=9), Solid(color="#123456"), Picture()]
+FILLS = [Blur(), Blur(level=50), Blur(strength=0.04), Mosaic(), Mosaic(cell=9), Solid(color="#123456"), ImageFill()]
 SHAPES = ["ellipse", "box", "mask"]
 H, W = 60, 80
 
@@ -36,7 +36,7 @@ def noise(seed: int = 0, height: int = H, width: int = W) -> np.ndarray:
 
 
 def patch_of(redaction: Redaction, image: np.ndarray, what: Region) -> Patch:
-    (patch,) = redaction.synthesize([Job(image, what)], 0)
+    (patch,) = redaction.synthesize([PaintTask(image, what)], 0)
     assert isinstance(patch, Patch)
     return patch
 
@@ -243,7 +243,7 @@ def test_tiny_faces_do_not_keep_their_pixels(fill):
 
 
 def test_nothing_keeps_the_region():
-    (answer,) = Redaction(Nothing()).synthesize([Job(noise(), region((10, 10, 20, 20)))], 0)
+    (answer,) = Redaction(Nothing()).synthesize([PaintTask(noise(), region((10, 10, 20, 20)))], 0)
     assert isinstance(answer, Keep)
 
 
@@ -263,7 +263,7 @@ def test_colour_by_name_code_or_numbers(color, expected):
         lambda: Solid(color=(1, 2)),
         lambda: Blur(strength=0),
         lambda: Mosaic(level=-1),
-        lambda: Picture(fit="squeeze"),
+        lambda: ImageFill(fit="squeeze"),
         lambda: Redaction(Solid(), shape="circle"),
         lambda: Redaction(Solid(), mask_scale=0.5),
         lambda: Redaction(Solid(), mask_scale=math.nan),
@@ -286,7 +286,7 @@ def sticker(tmp_path):
 
 
 def test_picture_covers_and_its_transparent_part_shows_no_face(sticker):
-    redaction = Redaction(Picture(path=sticker, fit="stretch", under=Solid(color="blue")), shape="box", mask_scale=1)
+    redaction = Redaction(ImageFill(path=sticker, fit="stretch", under=Solid(color="blue")), shape="box", mask_scale=1)
     result = redact(redaction, noise(), region((20, 20, 60, 40)))
     assert (result[20:40, 20:39] == (0, 255, 0)).all()
     assert (result[20:40, 41:60] == (0, 0, 255)).all()
@@ -294,14 +294,14 @@ def test_picture_covers_and_its_transparent_part_shows_no_face(sticker):
 
 def test_picture_keeps_its_aspect(sticker):
     """40 x 20 in a square of 40: a band of 20 rows in the middle."""
-    redaction = Redaction(Picture(path=sticker, under=Solid(color="blue")), shape="box", mask_scale=1)
+    redaction = Redaction(ImageFill(path=sticker, under=Solid(color="blue")), shape="box", mask_scale=1)
     result = redact(redaction, noise(), region((20, 10, 60, 50)))
     green = (result == (0, 255, 0)).all(axis=2)
     assert green[:, 30].nonzero()[0].tolist() == list(range(20, 40))
 
 
 def test_picture_is_cut_not_squeezed_at_the_border(sticker):
-    redaction = Redaction(Picture(path=sticker, fit="stretch", under=Solid(color="blue")), shape="box", mask_scale=1)
+    redaction = Redaction(ImageFill(path=sticker, fit="stretch", under=Solid(color="blue")), shape="box", mask_scale=1)
     result = redact(redaction, noise(), region((-20, 20, 20, 40)))
     assert not (result[20:40, :20] == (0, 255, 0)).all(axis=2).any()
 
@@ -310,4 +310,4 @@ def test_picture_that_cannot_be_read_is_named(tmp_path):
     path = tmp_path / "text.png"
     path.write_text("no picture")
     with pytest.raises(UnreadableMedia, match=r"text\.png"):
-        Picture(path=path)
+        ImageFill(path=path)

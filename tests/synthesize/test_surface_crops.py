@@ -13,14 +13,14 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from dp2.bodies import BodyRule
-from dp2.compose.paste import paste
-from dp2.detect.mask_matching import greedy_matches, mask_ious, masks_to_boxes
 from dp2.errors import CheckpointMismatch, MissingWeights
+from dp2.geometry.bodies import BodyRule
+from dp2.geometry.mask_matching import greedy_matches, mask_ious, masks_to_boxes
+from dp2.paint.paste import paste
 from dp2.synthesize.crops import BodyCrop
 from dp2.synthesize.inpaint import Inpainter
 from dp2.synthesize.surface import surface_place
-from dp2.types import PERSON_SURFACE, Detections, Job, Patch, Refusal, Region, regions
+from dp2.types import PERSON_SURFACE, Detections, PaintTask, Patch, Refusal, Region, regions
 
 PARITY = Path(__file__).resolve().parents[2].parent / "shared" / "parity"
 LOOKED_UP = 7 if os.environ.get("DP2_PARITY") else 1  # bodies: each takes seconds
@@ -132,7 +132,7 @@ def test_whole_pictures_are_the_published_ones(
     )
     canvas = case["image"].permute(1, 2, 0).contiguous().numpy().copy()
     for place, region in enumerate(served):
-        (patch,) = synthesizer.synthesize([Job(canvas, replace(region, identity=place))], seed=0)
+        (patch,) = synthesizer.synthesize([PaintTask(canvas, replace(region, identity=place))], seed=0)
         assert isinstance(patch, Patch)
         paste(canvas, patch)
     theirs = case[f"anonymized/cse/{variant}"].permute(1, 2, 0).numpy().astype(int)

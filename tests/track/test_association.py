@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from dp2.boxes import iou
+from dp2.geometry.boxes import iou
 from dp2.track.association import Association
 from dp2.track.motion import MotionModel
 

@@ -15,7 +15,7 @@ from dp2.track.tracker import Tracking
 from dp2.types import FACE, PERSON, Detections, Frame, Origin
 
 HERE = Path(__file__).resolve()
-REFERENCE = HERE.parents[1] / "data" / "tracker_reference.json"
+REFERENCE = HERE.parents[1] / "fixtures" / "tracker_reference.json"
 SHARED = HERE.parents[2].parent / "shared" / "parity" / "pipeline.json"
 IMAGE = np.zeros((480, 640, 3), np.uint8)
 

@@ -17,12 +17,14 @@ ROOT = HERE.parents[1]
 CONFIG = """
 from dp2.config import L
 
-generator = L("dp2.models.stylegan_unet.StyleGANUnet")(
+generator = L("dp2.models.stylegan.unet.StyleGANUnet")(
     resolution=[32, 32], width=4, max_multiplier=2, z_channels=8, w_channels=8
 )
-discriminator = L("dp2.models.discriminator.StyleGAN2Discriminator")(resolution=[32, 32], width=4, max_multiplier=2)
+discriminator = L("dp2.models.stylegan.discriminator.StyleGAN2Discriminator")(
+    resolution=[32, 32], width=4, max_multiplier=2
+)
 training = L("dp2.training.settings.Training")(
-    objective=L("dp2.training.stylegan2.StyleGAN2")(
+    objective=L("dp2.training.objectives.stylegan2.StyleGAN2")(
         generator="${generator}", discriminator="${discriminator}", r1=1.0, r1_interval=2
     ),
     data=L("toy_people.Blobs")(),

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from dp2.errors import TrainingError
-from dp2.training.augment import AdaptiveAugment, Augmentation, DiffAugment, Views
-from dp2.training.warps import flip, move, rotate, scale, shifted, warp
+from dp2.training.augmentation.augment import AdaptiveAugment, Augmentation, DiffAugment, Views
+from dp2.training.augmentation.warps import flip, move, rotate, scale, shifted, warp
 
 AUGMENTATIONS = [DiffAugment(), AdaptiveAugment(batch=8, initial=1.0)]
 

@@ -17,15 +17,15 @@ from filelock import FileLock
 from torch import nn
 
 from dp2.errors import Dp2Error, OutputError, TrainingError, UnreadableCheckpoint, UsageError
-from dp2.training.checkpoint import Checkpoints
+from dp2.training.checkpoints.checkpoint import Checkpoints
+from dp2.training.checkpoints.nested import restored
+from dp2.training.checkpoints.state import State
 from dp2.training.distributed import Group
 from dp2.training.ema import ExponentialAverage
 from dp2.training.logs import JsonLines
 from dp2.training.loop import train
-from dp2.training.nested import restored
 from dp2.training.run import Request, export, run
 from dp2.training.settings import Report
-from dp2.training.state import State
 from dp2.training.stopping import Stop
 
 CPU = torch.device("cpu")
@@ -197,7 +197,7 @@ def test_lower_is_better_for_every_metric(better: str, expected: float) -> None:
 
     from dp2.metrics.best import BestBy
     from dp2.metrics.metric import Result, Run, View
-    from dp2.models.stylegan_unet import StyleGANUnet
+    from dp2.models.stylegan.unet import StyleGANUnet
 
     class Quarter:
         draws = 1

@@ -9,10 +9,10 @@ from safetensors.torch import save_file
 
 from dp2.data.batch import Batch
 from dp2.errors import CheckpointMismatch, TrainingError
-from dp2.models.portrait_critics import FrozenFeatures, PortraitDiscriminator, PortraitEncoder
-from dp2.models.portrait_unet import PortraitUnet
-from dp2.training.portrait_parts import grown
-from dp2.training.portrait_vae import PortraitObjective, Weights, astray, within
+from dp2.models.portrait.critics import FrozenFeatures, PortraitDiscriminator, PortraitEncoder
+from dp2.models.portrait.unet import PortraitUnet
+from dp2.training.objectives.portrait_parts import grown
+from dp2.training.objectives.portrait_vae import PortraitObjective, Weights, astray, within
 from dp2.training.schedules import Stages
 
 _WIDTHS = (4, 8, 8, 8, 8)

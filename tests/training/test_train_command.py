@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file
 
 from dp2.errors import TrainingError
-from dp2.training.checkpoint import GENERATOR, Checkpoints
+from dp2.training.checkpoints.checkpoint import GENERATOR, Checkpoints
 from dp2.training.run import Request, export, run
 
 Shell = Callable[..., subprocess.CompletedProcess]
@@ -43,8 +43,8 @@ def train(config: Path, output: Path, *overrides: str, fresh: bool = False) -> i
 
 
 EVERYTHING = """
-training.objective.path_length = L("dp2.training.stylegan2.PathLength")(interval=3)
-training.objective.augmentation = L("dp2.training.augment.AdaptiveAugment")(
+training.objective.path_length = L("dp2.training.objectives.stylegan2.PathLength")(interval=3)
+training.objective.augmentation = L("dp2.training.augmentation.augment.AdaptiveAugment")(
     batch="${training.batch}", interval=1, ramp=16
 )
 training.schedule = L("dp2.training.schedules.WarmupDecay")(images=32, warmup=16, decay=8)
@@ -85,7 +85,7 @@ def test_compiled_run_trains_the_same(config: Path, tmp_path: Path, monkeypatch:
     compile_module = torch.nn.Module.compile
     monkeypatch.setattr(torch.nn.Module, "compile", lambda module: compile_module(module, backend="aot_eager"))
     config.write_text(
-        f'{config.read_text()}training.objective.path_length = L("dp2.training.stylegan2.PathLength")()\n'
+        f'{config.read_text()}training.objective.path_length = L("dp2.training.objectives.stylegan2.PathLength")()\n'
     )
     shorter = ["training.images=16", "training.micro_batch=8"]
     train(config, tmp_path / "plain", *shorter)
@@ -122,12 +122,12 @@ def test_two_processes_equal_one_with_the_same_batch(config: Path, tmp_path: Pat
 PORTRAITS = """
 from dp2.config import L
 
-generator = L("dp2.models.portrait_unet.PortraitUnet")(widths=[4, 8, 8, 8, 8], z_channels=6, w_channels=12)
+generator = L("dp2.models.portrait.unet.PortraitUnet")(widths=[4, 8, 8, 8, 8], z_channels=6, w_channels=12)
 training = L("dp2.training.settings.Training")(
-    objective=L("dp2.training.portrait_vae.PortraitObjective")(
+    objective=L("dp2.training.objectives.portrait_vae.PortraitObjective")(
         generator="${generator}",
-        encoder=L("dp2.models.portrait_critics.PortraitEncoder")(z_channels=6),
-        discriminator=L("dp2.models.portrait_critics.PortraitDiscriminator")(widths=[4, 8, 8, 8, 8]),
+        encoder=L("dp2.models.portrait.critics.PortraitEncoder")(z_channels=6),
+        discriminator=L("dp2.models.portrait.critics.PortraitDiscriminator")(widths=[4, 8, 8, 8, 8]),
         features=L("toy_people.untrained_features")(),
         adversary_from=0,
         alone=1,

@@ -20,20 +20,20 @@ from torch import nn
 
 from dp2.data.batch import Batch
 from dp2.errors import OutputError, TrainingError, UnreadableCheckpoint
-from dp2.models.stylegan_unet import StyleGANUnet
+from dp2.models.stylegan.unet import StyleGANUnet
 from dp2.training.average_style import settle_average_style
-from dp2.training.checkpoint import Checkpoints
-from dp2.training.conditions import Conditions
+from dp2.training.checkpoints.checkpoint import Checkpoints
+from dp2.training.checkpoints.nested import flattened, restored
+from dp2.training.checkpoints.state import State
 from dp2.training.distributed import Group
 from dp2.training.ema import ExponentialAverage
 from dp2.training.logs import JsonLines, TensorBoard, Wandb
-from dp2.training.nested import flattened, restored
-from dp2.training.objective import Losses, Phase
+from dp2.training.objectives.conditions import Conditions
+from dp2.training.objectives.objective import Losses, Phase
 from dp2.training.optimizers import build_optimizers
 from dp2.training.precision import Precision
 from dp2.training.schedules import WarmupDecay
 from dp2.training.sheets import tiled
-from dp2.training.state import State
 from dp2.training.stopping import Stop
 from dp2.training.update import Updater
 

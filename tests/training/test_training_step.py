@@ -13,13 +13,13 @@ import torch
 from torch import Tensor
 
 from dp2.data.batch import Batch
-from dp2.models.discriminator import StyleGAN2Discriminator
-from dp2.models.stylegan_unet import StyleGANUnet
-from dp2.training.losses import path_lengths
-from dp2.training.objective import Losses
-from dp2.training.stylegan2 import PathLength, StyleGAN2
+from dp2.models.stylegan.discriminator import StyleGAN2Discriminator
+from dp2.models.stylegan.unet import StyleGANUnet
+from dp2.training.objectives.losses import path_lengths
+from dp2.training.objectives.objective import Losses
+from dp2.training.objectives.stylegan2 import PathLength, StyleGAN2
 
-DATA = Path(__file__).resolve().parents[1] / "data"
+DATA = Path(__file__).resolve().parents[1] / "fixtures"
 
 
 def load(path: Path) -> ModuleType:

@@ -10,7 +10,7 @@ import torch
 
 from dp2.data.batch import Sample
 from dp2.metrics.metric import Result
-from dp2.models.portrait_critics import FrozenFeatures
+from dp2.models.portrait.critics import FrozenFeatures
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,12 @@ import pytest
 from PIL import Image
 
 from dp2.errors import MissingWeights, UsageError
-from dp2.web.references import by_references, remedy
-from dp2.web.tasks import Workshop, anonymize
+from dp2.web.workers.references import by_references, remedy
+from dp2.web.workers.tasks import Workshop, anonymize
 
 
 class Listener:
-    """A `dp2.web.child.Line` that only listens."""
+    """A `dp2.web.workers.child.Line` that only listens."""
 
     def say(self, event: str, **values: object) -> None:
         assert event == "progress"

@@ -310,8 +310,8 @@ def test_harmless_name_does_not_cover_a_call(zipped, tmp_path, easydict, marker)
 
 @pytest.mark.parametrize("name", ["RetinaFace_mobilenet025.pth", "mobilefacenet_068.ckpt"])
 def test_inert_reader_agrees_with_torch_on_published_files(name):
-    from dp2.weights.inert_torch import read_arrays, read_inert
-    from dp2.weights.torch_files import tensor_of
+    from dp2.weights.formats.inert_torch import read_arrays, read_inert
+    from dp2.weights.formats.torch_files import tensor_of
 
     path = SHARED / "data" / "weights" / name
     if not path.exists():

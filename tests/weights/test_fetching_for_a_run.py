@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from dp2.anonymizer import load_anonymizer
-from dp2.cli.anonymize import anonymize
+from dp2.cli.commands.anonymize import anonymize
 from dp2.config import build, load_config
 from dp2.errors import MissingWeights
 from dp2.weights import registry
@@ -25,7 +25,7 @@ NAME = "fdf/stylegan"
 FILE = "fdf_stylegan.ckpt"
 GENERATOR = """
 from dp2.config import L
-generator = L("dp2.models.stylegan_unet.StyleGANUnet")(
+generator = L("dp2.models.stylegan.unet.StyleGANUnet")(
     resolution=[16, 16], width=4, max_multiplier=2, lowest=8, embedding_channels=0, z_channels=8, w_channels=8,
     linear_skip=True, clamp=256.0,
 )

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from dp2.cli.weights import weights
+from dp2.cli.commands.weights import weights
 from dp2.weights import registry
 from dp2.weights.needs import ready_anonymizers, weights_of
 

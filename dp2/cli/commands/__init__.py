@@ -1,0 +1,1 @@
+"""The subcommands of `dp2`, a file each."""

@@ -1,0 +1,1 @@
+"""Portraits for training: turned, lit, photographed anew, before other scenes."""

@@ -1,0 +1,1 @@
+"""Detectors made of others: several sizes, several detectors, faces with their bodies."""

@@ -1,0 +1,1 @@
+"""Detectors of people: boxes, masks, keypoints, body surfaces."""

@@ -1,0 +1,1 @@
+"""Detections as files: JSON lines, COCO, and a sealed cache."""

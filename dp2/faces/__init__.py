@@ -1,0 +1,1 @@
+"""What is known about a face: alignment, quality, embedding, the crop around it."""

@@ -1,0 +1,1 @@
+"""Boxes and masks of frames, as plain functions."""

@@ -1,0 +1,1 @@
+"""Runs networks: OpenVINO, ONNX Runtime, OpenCV or PyTorch, on a CPU or a GPU."""

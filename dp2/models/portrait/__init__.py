@@ -1,0 +1,1 @@
+"""The networks of dp2's own face generator."""

@@ -1,0 +1,1 @@
+"""R-CNNs and DensePose under detectron2's parameter names."""

@@ -1,0 +1,1 @@
+"""The StyleGAN family: U-Net, discriminator, mapping network and their operators."""

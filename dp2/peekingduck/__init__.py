@@ -1,0 +1,1 @@
+"""PeekingDuck's pipelines, run by dp2."""

@@ -1,0 +1,1 @@
+"""Worker processes of the page: how the server sees one, and what runs inside it."""
