@@ -7,7 +7,6 @@ import logging
 import math
 import signal
 import time
-import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dp2.cli.inputs import CAMERA, FRAMES, Collected, Job, collect, parse_request
+from dp2.cli.library_lines import captured_library_lines, debugging, is_ours
 from dp2.cli.report import Record, RunReport
 from dp2.errors import Dp2Error, UsageError
 
@@ -49,13 +49,18 @@ def run(options: Mapping[str, Any]) -> int:
     Raises:
         UsageError: what is asked for contradicts itself; nothing was done.
     """
+    prepare_process()
+    with captured_library_lines():
+        return _run(options)
+
+
+def _run(options: Mapping[str, Any]) -> int:
     from dp2.anonymizer import build_anonymizer
     from dp2.cli.config_tree import config_tree
     from dp2.cli.fetching import fetch_missing
     from dp2.cli.frame_job import folder_options
     from dp2.cli.progress import Progress
 
-    prepare_process()
     request = parse_request(options)
     tree = config_tree(request, options)
     inputs = collect(request)
@@ -222,5 +227,7 @@ def _log_to_stderr() -> None:
     from rich.logging import RichHandler
 
     handler = RichHandler(console=Console(stderr=True), show_time=False, show_path=False)
-    warnings.filterwarnings("ignore", module="PIL")  # on damaged EXIF, which dp2 reports itself
+    handler.addFilter(is_ours)
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler])
+    if debugging():
+        logging.getLogger("dp2").setLevel(logging.DEBUG)
