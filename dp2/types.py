@@ -376,6 +376,7 @@ class Picture:
         lossless: the file held the pixels exactly.
         metadata: to be written again only on request.
         jpeg: of a JPEG.
+        full_chroma: False for a HEIC that stores colour at half its resolution, as telephones do.
         notes: words to be said, e.g. that 16 bits became 8.
     """
 
@@ -388,6 +389,7 @@ class Picture:
     lossless: bool = True
     metadata: Metadata = Metadata()
     jpeg: JpegCoding | None = None
+    full_chroma: bool = True
     notes: tuple[str, ...] = ()
 
     @property

@@ -7,7 +7,6 @@ import logging
 import math
 import signal
 import time
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,9 +15,10 @@ import click
 
 from dp2.cli.command import INTERRUPTED, Terminated
 from dp2.cli.inputs import ANIMATION, CAMERA, FRAMES, IMAGE, VIDEO, Collected, Job, Request, collect, parse_request
+from dp2.cli.library_lines import captured_library_lines, is_ours
 from dp2.cli.report import Record, RunReport
 from dp2.errors import OutputError, UsageError
-from dp2.failures import failure_of, wants_tracebacks
+from dp2.failures import failure_of
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -68,10 +68,15 @@ def run(options: Mapping[str, Any]) -> int:
     Raises:
         UsageError: what is asked for contradicts itself; nothing was done.
     """
+    prepare_process()
+    with captured_library_lines():
+        return _run(options)
+
+
+def _run(options: Mapping[str, Any]) -> int:
     from dp2.cli.config_tree import config_tree
     from dp2.sink.parts import sweep_parts
 
-    prepare_process()
     began = time.perf_counter()
     request = parse_request(options)
     tree = config_tree(request, options)
@@ -316,7 +321,7 @@ def _log_to_stderr() -> None:
     from rich.logging import RichHandler
 
     handler = RichHandler(console=Console(stderr=True), show_time=False, show_path=False)
-    warnings.filterwarnings("ignore", module="PIL")  # on damaged EXIF, which dp2 reports itself
+    handler.addFilter(is_ours)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler])
     if wants_tracebacks():
         logging.getLogger("dp2").setLevel(logging.DEBUG)
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler])

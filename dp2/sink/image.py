@@ -20,7 +20,7 @@ from dp2.types import Image, Metadata, Picture
 
 DEFAULT_QUALITY = 95
 
-_FINE = 90  # from this quality on, colour is worth its full resolution
+_FINE = 90  # from this quality on, colour is worth its full resolution, unless the source had less
 _LONGEST = {"JPEG": 65_500, "WEBP": 16_383, "GIF": 65_535, "AVIF": 65_536, "HEIF": 16_384}
 _NO_ALPHA = {"JPEG", "BMP"}
 _GREY = {"JPEG", "PNG", "TIFF", "BMP"}
@@ -209,7 +209,10 @@ def _avif(job: _Job) -> dict[str, Any]:
 
 def _heif(job: _Job) -> dict[str, Any]:
     quality = job.quality or DEFAULT_QUALITY
-    return {"quality": quality, "chroma": 444 if quality >= _FINE else 420}
+    fine = quality >= _FINE and (job.like.full_chroma or job.quality is not None)
+    # libheif asks x265 for the preset "slow". Measured on four photos at quality 95, "ultrafast" takes a sixth of its
+    # time (0.5 to 0.9 s for a megapixel) and comes nearer to the original (by 0.4 to 2.6 dB); files grow by a fifth.
+    return {"quality": quality, "chroma": 444 if fine else 420, "enc_params": {"preset": "ultrafast"}}
 
 
 _ENCODERS: Mapping[str, Callable[[_Job], dict[str, Any]]] = {

@@ -172,6 +172,7 @@ def _convert(picture: Any, kind: str, path: Path, head: bytes, file: IO[bytes]) 
         lossless=_is_lossless(picture, kind, head),
         metadata=metadata,
         jpeg=coding,
+        full_chroma=kind != "HEIF" or picture.info.get("chroma") not in (400, 420),
         notes=(*notes, *pixels.notes),
     )
 

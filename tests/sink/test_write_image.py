@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pillow_heif
 import pytest
 from PIL import ExifTags, Image, ImageCms
 
@@ -194,6 +196,27 @@ def test_turned_half_width_chroma_is_not_written_as_half_width(
     coding = read_image(tmp_path / "a.jpg").jpeg
     assert coding is not None
     assert coding.subsampling == 0
+
+
+@pytest.mark.parametrize("chroma", [420, 444])
+def test_heic_keeps_the_resolution_of_its_colour(tmp_path: Path, astronaut: np.ndarray, chroma: int) -> None:
+    pillow_heif.register_heif_opener()
+    Image.fromarray(astronaut).save(tmp_path / "a.heic", quality=95, chroma=chroma)
+    picture = read_image(tmp_path / "a.heic")
+    write_image(tmp_path / "b.heic", picture.image, like=picture)
+    with Image.open(tmp_path / "b.heic") as written:
+        assert written.info["chroma"] == chroma
+    assert error(read_image(tmp_path / "b.heic").image, picture.image) < 1
+
+
+def test_heic_is_not_encoded_with_the_slow_preset(tmp_path: Path, astronaut: np.ndarray) -> None:
+    """Processor time: other programs of this machine do not count."""
+    began = time.process_time()
+    write_image(tmp_path / "a.heic", astronaut)
+    ours = time.process_time() - began
+    began = time.process_time()
+    Image.fromarray(astronaut).save(tmp_path / "b.heic", quality=95, chroma=444)
+    assert ours < (time.process_time() - began) / 2
 
 
 def test_quality_is_obeyed(tmp_path: Path, astronaut: np.ndarray) -> None:

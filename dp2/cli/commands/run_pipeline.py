@@ -51,6 +51,7 @@ def run_pipeline(
     dp2 run privacy_protection_faces.yml draw.mosaic_bbox.mosaic_level=5
     """
     from dp2.anonymizer import build_anonymizer
+    from dp2.cli.library_lines import captured_library_lines
     from dp2.cli.progress import Progress
     from dp2.cli.report import Record, RunReport
     from dp2.cli.run import prepare_process
@@ -64,6 +65,7 @@ def run_pipeline(
     inputs = _inputs(plan, output)
     report = RunReport(config=str(pipeline), overrides=overrides)
     with contextlib.ExitStack() as stack:
+        stack.enter_context(captured_library_lines())
         screen = None
         if plan.screen is not None and output is None:
             screen = stack.enter_context(open_screen(plan.screen))
