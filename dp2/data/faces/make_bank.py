@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import cv2
@@ -77,14 +76,17 @@ def made_bank(
         told: hears how far it is.
     """
 
-    @lru_cache(maxsize=900)
-    def texture(number: int) -> Picture:
-        sized = cv2.resize(faces.texture(number), (wanted.side, wanted.side), interpolation=cv2.INTER_AREA)
-        return np.asarray(sized, np.uint8)
-
-    portraits = embedded([(texture(n), faces.shapes[n]) for n in range(len(faces))], model, embed)
+    textures = _Textures(faces, wanted.side)
+    tones, chins, fine, views = [], [], [], []
+    for number in range(len(faces)):
+        texture = textures(number)
+        tones.append(skin_tone(texture))
+        chins.append(_beard(texture))
+        fine.append(judged(texture).sharpness)
+        views.append(shown(texture, faces.shapes[number], model))
+    portraits = _embedded(views, embed)
     told(f"{len(faces)} portraits seen")
-    sources = _sources(faces, portraits, texture)
+    sources = _sources(faces, portraits, textures, np.stack(tones), np.array(chins), np.array(fine))
     told(f"{int(sources.usable.sum())} of them are mixed from")
     mixer = Mixer(sources, model, wanted.side)
     rng = np.random.default_rng(wanted.seed)
@@ -99,7 +101,7 @@ def made_bank(
             kept_judged.append(seen)
         if len(mixed) % 400 == 0:
             told(f"{len(mixed)} people mixed")
-    embeddings = embedded([(person.texture, person.shape) for person in mixed], model, embed)
+    embeddings = _embedded([shown(person.texture, person.shape, model) for person in mixed], embed)
     women = np.array([person.woman for person in mixed])
     ages = np.array([person.age for person in mixed])
     lightness = np.array([seen.tone[0] for seen in kept_judged])
@@ -119,17 +121,33 @@ def made_bank(
     return Made(packed(files, people), textures, people, report)
 
 
-def embedded(people: Sequence[tuple[Picture, Floats]], model: FaceModel, embed: MobileFaceNet) -> Floats:
-    """(N, C) of textures and shapes, each seen from the front."""
-    found = []
-    for start in range(0, len(people), 64):
-        views = [shown(texture, shape, model) for texture, shape in people[start : start + 64]]
-        boxes = np.repeat(_BOX, len(views), 0)
-        found.append(embed([view for view, _ in views], boxes, np.stack([spots for _, spots in views])))
-    return np.concatenate(found)
+class _Textures:
+    """Textures of the portraits at one size; those with fine detail, which come often, stay in memory."""
+
+    def __init__(self, faces: FaceSet, side: int) -> None:
+        self._faces, self._side = faces, side
+        self._held: dict[int, Picture] = {}
+
+    def __call__(self, number: int) -> Picture:
+        if number in self._held:
+            return self._held[number]
+        texture = self._faces.texture(number)
+        texture = np.asarray(cv2.resize(texture, (self._side, self._side), interpolation=cv2.INTER_AREA), np.uint8)
+        if self._faces.large[number]:
+            self._held[number] = texture
+        return texture
 
 
-def _sources(faces: FaceSet, embeddings: Floats, texture: Callable[[int], Picture]) -> Sources:
+def _embedded(views: Sequence[tuple[Picture, Floats]], embed: MobileFaceNet) -> Floats:
+    """(N, C) of pictures with their landmarks, see `dp2.data.faces.curate.shown`."""
+    boxes = np.repeat(_BOX, len(views), 0)
+    return embed([view for view, _ in views], boxes, np.stack([spots for _, spots in views]))
+
+
+def _sources(
+    faces: FaceSet, embeddings: Floats, texture: Callable[[int], Picture], tones: Floats,
+    chins: NDArray[np.float64], fine: NDArray[np.float64],
+) -> Sources:  # fmt: skip
     count = len(faces)
     labels = json.loads(LABELS.read_text(encoding="utf-8"))
     stems = [Path(name).stem for name in faces.names]
@@ -138,10 +156,7 @@ def _sources(faces: FaceSet, embeddings: Floats, texture: Callable[[int], Pictur
         raise DatasetError("the set holds no portraits of known age; prepare it with faces/portrait512.")
     age = np.array([2.0 * (s in labels["old"]) + (s in labels["middle"]) for s in stems])
     woman = np.array([float(s.startswith("female")) for s in stems])
-    tones = np.stack([skin_tone(texture(number)) for number in range(count)])
-    chins = np.array([_beard(texture(number)) for number in range(count)])
     shares = np.stack([faces.share(number) for number in range(count)]) / 255
-    fine = np.array([judged(texture(number)).sharpness for number in range(count)])
     rows = np.concatenate([embeddings * 3, faces.shapes[:, :30] * 0.3, (fine[:, None] - fine.mean()) * 0.2], 1)
     guessed_age, guessed_woman = (_guessed(rows, known, values[known]) for values in (age, woman))
     others = np.ones(count, bool)
