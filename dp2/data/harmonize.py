@@ -110,13 +110,13 @@ class HarmonizerFaces:
         if not drawn.any():
             drawn = hole.copy()
         colour = coarse_colour(picture, skin > 0.5)
-        image = moved_to(image, drawn, colour)
+        rendering = moved_to(image, drawn, colour)
         chw = (2, 0, 1)
         return Sample(
             image=torch.from_numpy(np.ascontiguousarray(picture.transpose(chw))),
             mask=torch.from_numpy(~hole)[None],
             tone=torch.from_numpy(colour / 127.5 - 1),
-            rendering=torch.from_numpy(np.ascontiguousarray(image.transpose(chw))),
+            rendering=torch.from_numpy(np.ascontiguousarray(rendering.transpose(chw))),
             drawn=torch.from_numpy(drawn)[None],
             foreign=torch.tensor(foreign),
         )

@@ -8,12 +8,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dp2.faces.mesh import FaceModel, Floats, Indices
+from dp2.faces.mesh import FaceModel, Indices
 from dp2.faces.render import rasterized
 from dp2.faces.texture import Texture
 
+Floats = NDArray[np.floating]
 _RINGS, _SPOKES = 18, 24
-_HAIR = np.array([[20, 17, 15], [44, 30, 22], [84, 58, 38], [150, 110, 66], [196, 164, 116], [150, 148, 146], [222, 220, 216]])
+_HAIR = np.array(
+    [[20, 17, 15], [44, 30, 22], [84, 58, 38], [150, 110, 66], [196, 164, 116], [150, 148, 146], [222, 220, 216]]
+)
 _CENTRE = np.array([0.0, -0.35, 1.05])  # of the skull, in model units
 _RADII = np.array([1.42, 1.78, 1.95])
 
@@ -35,7 +38,7 @@ class Head:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scene:
-    """Attributes: `image` (H, W, 3) float32; `cover` (H, W) bool: head or face; `face` (H, W) bool: seen of the face."""
+    """Attributes: `image` (H, W, 3) float32; `cover`, `face` (H, W) bool: head or face, and what is seen of the face."""
 
     image: Floats
     cover: NDArray[np.bool_]
@@ -66,7 +69,10 @@ def drawn_head(skin: Floats, rng: np.random.Generator) -> Head:
     parts = [(points, triangles, colours), _tube(0.62 * rng.uniform(0.85, 1.2), skin * 0.85, rng)]
     if not bald and rng.random() < 0.4:
         parts.append(_curtain(hair, rng))
-    offset, all_points, all_triangles, all_colours = 0, [], [], []
+    offset = 0
+    all_points: list[Floats] = []
+    all_triangles: list[Indices] = []
+    all_colours: list[Floats] = []
     for some, faces, tint in parts:
         all_points.append(some)
         all_triangles.append(faces + offset)
@@ -148,7 +154,9 @@ def _sphere() -> Indices:
     ring, spoke = (v.ravel() for v in np.mgrid[0 : _RINGS - 1, 0:_SPOKES])
     after = (spoke + 1) % _SPOKES
     a, b = ring * _SPOKES + spoke, ring * _SPOKES + after
-    return np.concatenate([np.stack([a, b, a + _SPOKES], 1), np.stack([b, b + _SPOKES, a + _SPOKES], 1)]).astype(np.int32)
+    return np.concatenate([np.stack([a, b, a + _SPOKES], 1), np.stack([b, b + _SPOKES, a + _SPOKES], 1)]).astype(
+        np.int32
+    )
 
 
 def _tube(radius: float, colour: Floats, rng: np.random.Generator) -> tuple[Floats, Indices, Floats]:

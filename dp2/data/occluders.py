@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from dp2.data.portrait_scene import drawn_scene
 
 Picture = NDArray[np.uint8]
-Floats = NDArray[np.float32]
+Floats = NDArray[np.floating]
 _SKIN = np.array([[236, 200, 178], [198, 148, 118], [141, 96, 70], [80, 54, 42]], np.float32)  # pale to dark
 
 
@@ -110,7 +110,7 @@ def _thing(side: int, middle: Floats, width: float, rng: np.random.Generator) ->
 
 
 def _line(cover: Floats, start: Floats, end: Floats, thick: float) -> None:
-    a, b = (tuple(int(round(float(v))) for v in np.clip(p, -9999, 9999)) for p in (start, end))
+    a, b = (tuple(round(float(v)) for v in np.clip(p, -9999, 9999)) for p in (start, end))
     cv2.line(cover, a, b, 1.0, max(1, round(thick)), cv2.LINE_AA)
 
 
@@ -118,4 +118,4 @@ def _relief(cover: Floats, rng: np.random.Generator) -> Floats:
     """(S, S) factor: rounder and darker towards edges, lit from one side."""
     depth = cv2.GaussianBlur(cover, (0, 0), max(1.0, 0.02 * len(cover)))
     slope = cv2.Sobel(depth, cv2.CV_32F, 1, 0) * rng.normal() + cv2.Sobel(depth, cv2.CV_32F, 0, 1) * rng.normal()
-    return np.clip(0.55 + 0.45 * depth + 0.35 * slope, 0.2, 1.4).astype(np.float32)
+    return np.asarray(np.clip(0.55 + 0.45 * depth + 0.35 * slope, 0.2, 1.4), np.float32)

@@ -72,7 +72,7 @@ class PosedFaces:
         elif kind < _REAL + _DRAWN:
             image, pose, seen = self._head(number, rng)
         else:
-            image, pose, seen = self._nothing(number, rng), None, np.zeros((SIDE, SIDE), np.float32)
+            image, pose, seen = self._nothing(rng), None, np.zeros((SIDE, SIDE), np.float32)
         if pose is not None and rng.random() < 0.35:
             image, hidden = self._hidden(image, pose, rng)
             seen = seen * (1 - hidden)
@@ -136,7 +136,7 @@ class PosedFaces:
         image = _over(self._scene(rng), scene.image, scene.cover, rng)
         return image, pose, scene.face.astype(np.float32)
 
-    def _nothing(self, number: int, rng: np.random.Generator) -> Picture:
+    def _nothing(self, rng: np.random.Generator) -> Picture:
         """The back of a head, or no head at all."""
         scene = self._scene(rng) if rng.random() < 0.7 else drawn_scene(SIDE, rng)
         if rng.random() < 0.5:
@@ -144,9 +144,7 @@ class PosedFaces:
         skin = rng.uniform(40, 230) * np.array([1, 0.8, 0.68])
         pose = _drawn_pose(self._model, rng, behind=True)
         place = (pose.rotation, pose.scale, pose.shift)
-        back = posed(
-            self._model.mean, None, drawn_head(skin, rng), place, self._model, SIDE, np.zeros(3, np.float32)
-        )
+        back = posed(self._model.mean, None, drawn_head(skin, rng), place, self._model, SIDE, np.zeros(3, np.float32))
         return _over(scene, back.image, back.cover, rng)
 
     def _hidden(self, image: Picture, pose: Pose, rng: np.random.Generator) -> tuple[Picture, Floats]:
@@ -225,7 +223,7 @@ def _over(scene: Picture, image: Floats, cover: NDArray[np.bool_], rng: np.rando
     soft = cv2.GaussianBlur(cover.astype(np.float32), (0, 0), sigma)[..., None]
     carried = cv2.GaussianBlur(image, (0, 0), sigma) / np.maximum(soft, 0.02)  # nothing dark from beyond the edge
     image = np.where(cover[..., None], image, carried)
-    return np.clip(scene * (1 - soft) + image * soft + 0.5, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(scene * (1 - soft) + image * soft + 0.5, 0, 255), np.uint8)
 
 
 def _small(image: Picture, rng: np.random.Generator) -> Picture:

@@ -62,7 +62,9 @@ class Bank:
         try:
             arrays = load_file(str(self._path))
         except (OSError, SafetensorError) as error:
-            raise UnreadableCheckpoint(f"{self._path}: no faces can be read from it ({error}); reinstall dp2.") from error
+            raise UnreadableCheckpoint(
+                f"{self._path}: no faces can be read from it ({error}); reinstall dp2."
+            ) from error
         self._pixels, self._starts, self.people = _checked(arrays, self._path)
         self._held: OrderedDict[int, Texture] = OrderedDict()
         self._lock = Lock()
@@ -98,9 +100,7 @@ class Bank:
         return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
 
 
-def _checked(
-    arrays: dict[str, NDArray[np.generic]], path: Path
-) -> tuple[NDArray[np.uint8], NDArray[np.int64], People]:
+def _checked(arrays: dict[str, NDArray[np.generic]], path: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64], People]:
     if arrays.keys() != _KINDS.keys() or any(arrays[name].dtype.kind not in kind for name, kind in _KINDS.items()):
         raise CheckpointMismatch(f"{path}: holds {', '.join(sorted(arrays))}, which are no faces.")
     starts = arrays["starts"].astype(np.int64)

@@ -146,4 +146,6 @@ def cut_square(image: Image, corner: NDArray[np.float64], scale: float, side: in
     offset = (low - corner) * scale + across / 2 - 0.5
     matrix = np.array([[across[0], 0, offset[0]], [0, across[1], offset[1]]])
     flags = cv2.INTER_LINEAR if scale < 1 else cv2.INTER_CUBIC
-    return np.asarray(cv2.warpAffine(part, matrix, (side, side), flags=flags, borderMode=cv2.BORDER_REPLICATE), np.uint8)
+    return np.asarray(
+        cv2.warpAffine(part, matrix, (side, side), flags=flags, borderMode=cv2.BORDER_REPLICATE), np.uint8
+    )

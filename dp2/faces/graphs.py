@@ -6,6 +6,7 @@ The networks are those of `dp2.models.harmonizer` and `dp2.models.face_pose`; th
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -96,7 +97,7 @@ class _Pose(_Nodes):
     def model(self, widths: tuple[int, ...], hidden: int) -> bytes:
         x = self._silu(self._convolved("stem", "crop", (widths[0], 3, 5, 5), 2))
         skips = [x]
-        for level, (before, after) in enumerate(zip(widths[:-1], widths[1:], strict=True)):
+        for level, (before, after) in enumerate(pairwise(widths)):
             x = self._silu(self._convolved(f"down.{level}", x, (after, before, 3, 3), 2))
             x = self._block(f"blocks.{level}", x, after)
             if level == len(widths) - 3:
@@ -118,5 +119,8 @@ class _Pose(_Nodes):
         return self._add("Add", [x, self._convolved(f"{name}.second", inner, (width, width, 3, 3))])
 
     def _linear(self, name: str, x: str, size: int, out_size: int) -> str:
-        weight, bias = self._arrays.take(f"{name}.weight", (out_size, size)), self._arrays.take(f"{name}.bias", (out_size,))
+        weight, bias = (
+            self._arrays.take(f"{name}.weight", (out_size, size)),
+            self._arrays.take(f"{name}.bias", (out_size,)),
+        )
         return self._add("Gemm", [x, self._constant(weight), self._constant(bias)], transB=1)

@@ -35,7 +35,7 @@ def coarse_colour(picture: NDArray[np.uint8], mask: Mask) -> Floats:
     if not mask.any():
         return np.full(3, _GREY, np.float32)
     mean = picture[mask].mean(0, dtype=np.float64)
-    return np.clip(np.round(mean / _STEP) * _STEP, 0, 255).astype(np.float32)
+    return np.asarray(np.clip(np.round(mean / _STEP) * _STEP, 0, 255), np.float32)
 
 
 def moved_to(image: Floats, mask: Mask, colour: Floats) -> NDArray[np.uint8]:

@@ -46,7 +46,7 @@ class Raster:
         found = at[..., 0, :] * x[..., None] + at[..., 1, :] * y[..., None] + at[..., 2, :]
         # A pixel on an edge may lie a little outside of its triangle, which for a thin one is far away.
         low, high = corners.min(1), corners.max(1)
-        return np.clip(found, low[self.shown], high[self.shown])
+        return np.asarray(np.clip(found, low[self.shown], high[self.shown]), np.float32)
 
     def footprint(self, uv: Floats, side: int) -> Floats:
         """(H, W) texels that a pixel covers, for a texture of `side` texels."""

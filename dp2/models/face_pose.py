@@ -7,6 +7,7 @@ Rotations come as six numbers. Source: Zhou et al., "On the Continuity of Rotati
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -45,7 +46,7 @@ class FacePoseNet(nn.Module):
     def __init__(self, *, widths: Sequence[int] = (16, 32, 64, 128), hidden: int = 160) -> None:
         super().__init__()
         self.stem = nn.Conv2d(3, widths[0], 5, 2, 2)
-        self.down = nn.ModuleList(nn.Conv2d(a, b, 3, 2, 1) for a, b in zip(widths[:-1], widths[1:], strict=True))
+        self.down = nn.ModuleList(nn.Conv2d(a, b, 3, 2, 1) for a, b in pairwise(widths))
         self.blocks = nn.ModuleList(_Block(width) for width in widths[1:])
         self.more = _Block(widths[-2])
         self.gather = nn.Conv2d(widths[-1], hidden, 3, 2, 1)

@@ -6,6 +6,7 @@ Source: Ronneberger et al., "U-Net" (MICCAI 2015). Fully convolutional: sides ar
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -65,7 +66,7 @@ class HarmonizerCritic(nn.Module):
     def __init__(self, *, widths: Sequence[int] = (32, 64, 128, 192)) -> None:
         super().__init__()
         layers: list[nn.Module] = [nn.Conv2d(4, widths[0], 3, 1, 1), nn.LeakyReLU(_SLOPE)]
-        for before, after in zip(widths[:-1], widths[1:], strict=True):
+        for before, after in pairwise(widths):
             layers += [spectral_norm(nn.Conv2d(before, after, 4, 2, 1)), nn.LeakyReLU(_SLOPE)]
         layers += [spectral_norm(nn.Conv2d(widths[-1], widths[-1], 3, 1, 1)), nn.LeakyReLU(_SLOPE)]
         self.features = nn.Sequential(*layers)

@@ -125,7 +125,7 @@ class NewFaces:
         return [self._made(job, self._latent_index(seed, job.region.identity)) for job in jobs]
 
     def _looked_at(self, region: Region) -> tuple[int, int, int, int]:
-        x0, y0, x1, y1 = (int(round(float(side))) for side in region.box)
+        x0, y0, x1, y1 = (round(float(side)) for side in region.box)
         return square((x0, y0, max(x1, x0 + 1), max(y1, y0 + 1)), _REACH - 1)
 
     def _made(self, job: Job, index: int) -> Patch | Refusal:
@@ -140,12 +140,12 @@ class NewFaces:
         if found.sure < self._surest:
             return Refusal("no face is seen")
         pose = found.pose.quantised()
-        place = self._place(pose, found, reach)
+        place = self._place(pose, reach)
         if place is None:
             return Refusal("a face that lies elsewhere")
         return self._painted(job.canvas, found, pose, place, index)
 
-    def _place(self, pose: Pose, found: FoundFace, reach: tuple[int, int, int, int]) -> _Place | None:
+    def _place(self, pose: Pose, reach: tuple[int, int, int, int]) -> _Place | None:
         """Around the mean face in its pose; None where that is not about where the detector saw a face."""
         points = pose.place(self._model.points(np.zeros(0, np.float32), pose.expression))[:, :2]
         low, high = points.min(0), points.max(0)
@@ -159,9 +159,7 @@ class NewFaces:
         left, top = (int(v) for v in np.round(middle - whole / 2))
         return _Place(left, top, side / whole, side)
 
-    def _painted(
-        self, canvas: Image, found: FoundFace, pose: Pose, place: _Place, index: int
-    ) -> Patch | Refusal:
+    def _painted(self, canvas: Image, found: FoundFace, pose: Pose, place: _Place, index: int) -> Patch | Refusal:
         seen, hole, width = self._holes(found, pose, place)
         if seen is None:
             return Refusal("a hidden face")

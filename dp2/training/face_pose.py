@@ -1,4 +1,4 @@
-"""Training of the pose network: points of the face where they are, expressions, what is seen, and whether it is a face."""
+"""Training of the pose network: where the face's points are, its expression, what is seen of it, if it is one."""
 
 from __future__ import annotations
 

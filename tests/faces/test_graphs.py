@@ -24,7 +24,9 @@ def test_the_harmonizers_graph_equals_its_module_at_both_sizes() -> None:
         seen = torch.rand(1, 8, side, side)
         with torch.inference_mode():
             wanted = network(seen[:, :3], seen[:, 3:4], seen[:, 4:7], seen[:, 7:]).numpy()
-        got = on_processor(harmonizer_onnx(_arrays(network), side, widths), engine="onnxruntime")({"seen": seen.numpy()})
+        got = on_processor(harmonizer_onnx(_arrays(network), side, widths), engine="onnxruntime")(
+            {"seen": seen.numpy()}
+        )
         np.testing.assert_allclose(got, wanted, atol=1e-4)
 
 

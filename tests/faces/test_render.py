@@ -38,9 +38,7 @@ def test_every_pixel_shows_a_point_that_nothing_hides(model: FaceModel, yaw: flo
     for place in order:
         y, x = divmod(int(place), 128)
         near = [
-            float(triangle[:, 2].max())
-            for triangle in centres
-            if _inside(triangle, x, y) and _faces_camera(triangle)
+            float(triangle[:, 2].max()) for triangle in centres if _inside(triangle, x, y) and _faces_camera(triangle)
         ]
         if near:
             assert depth[y, x] <= min(near) + 6.0  # pixels; triangles of about 5 pixels are sorted whole

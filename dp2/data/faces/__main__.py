@@ -16,7 +16,9 @@ def main() -> None:
 
 @main.command()
 @click.argument("portraits", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("-o", "--output", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder of the set.")
+@click.option(
+    "-o", "--output", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder of the set."
+)
 @click.option("--teacher", type=click.Path(path_type=Path), required=True, help="MediaPipe's face_landmark.tflite.")
 @click.option("--matte", default="selfie_segmentation", show_default=True, help="Weights of the matte, name or file.")
 @click.option("--learn", is_flag=True, help="Learn the face model anew and replace the shipped one.")
@@ -41,24 +43,26 @@ def prepare(portraits: Path, output: Path, teacher: Path, matte: str, learn: boo
 
 @main.command()
 @click.argument("face_set", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="A .safetensors file.")
+@click.option(
+    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="A .safetensors file."
+)
 @click.option("--embedding", default="mobilefacenet", show_default=True, help="Weights of MobileFaceNet, name or file.")
 @click.option("--count", default=2000, show_default=True, help="People.")
-@click.option("--candidates", default=3200, show_default=True, help="People mixed, of which the best are kept.")
+@click.option("--candidates", default=4200, show_default=True, help="People mixed, of which the best are kept.")
 @click.option("--seed", default=13, show_default=True)
 @click.option("--sheet", type=click.Path(dir_okay=False, path_type=Path), help="A picture of all of them.")
 def bank(
     face_set: Path, output: Path, embedding: str, count: int, candidates: int, seed: int, sheet: Path | None
 ) -> None:
     """Mix new people from a prepared FACE_SET, and keep the best."""
+    from safetensors.numpy import save_file
+
     from dp2.data.faces.face_set import FaceSet
     from dp2.data.faces.make_bank import Wanted, made_bank
     from dp2.data.faces.sheet import write_sheet
     from dp2.face_embedding import MobileFaceNet
     from dp2.faces.mesh import read_model
     from dp2.sink.atomic import atomic_path
-
-    from safetensors.numpy import save_file
 
     wanted = Wanted(count=count, candidates=candidates, seed=seed)
     try:

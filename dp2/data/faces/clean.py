@@ -108,8 +108,7 @@ def skin_share(texture: NDArray[np.uint8], seen: Floats, parts: Regions) -> Floa
     _, labels = cv2.connectedComponents((bare | core).astype(np.uint8), connectivity=4)
     mine = labels == np.bincount(labels[core]).argmax()
     good = (mine | core) & parts.mesh
-    share = np.where(core & parts.mesh, 1, good * np.clip(seen, 0, 1)).astype(np.float32)
-    return share
+    return np.where(core & parts.mesh, 1, good * np.clip(seen, 0, 1)).astype(np.float32)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -182,7 +181,7 @@ def cleaned(texture: NDArray[np.uint8], share: Floats, appearance: Appearance, p
     known = cv2.GaussianBlur(_enlarged(share, side), (0, 0), side / 128)
     known = np.clip(known * 1.6 - 0.6, 0, 1)[..., None]
     whole = texture * known + (coarse + lent) * (1 - known)
-    return np.clip(_evened(whole, side) + 0.5, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(_evened(whole, side) + 0.5, 0, 255), np.uint8)
 
 
 def _evened(texture: Floats, side: int) -> Floats:
@@ -211,4 +210,3 @@ def _spread(values: Floats, share: Floats) -> Floats:
 def _enlarged(values: Floats, side: int) -> Floats:
     enlarged: Floats = cv2.resize(values, (side, side), interpolation=cv2.INTER_CUBIC)
     return enlarged
-

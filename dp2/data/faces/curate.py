@@ -1,4 +1,4 @@
-"""Which of many new people are kept: sharp, not lopsided, nobody's portrait, no two alike, all kinds of people evenly."""
+"""Which of many new people are kept: sharp, even, nobody's portrait, no two alike, all kinds of people evenly."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def skin_tone(texture: Picture) -> Floats:
     """(3,) Lab of nose and cheeks."""
     side = len(texture)
     part = texture[int(0.45 * side) : int(0.62 * side), int(0.25 * side) : int(0.75 * side)]
-    return np.median(cv2.cvtColor(part, cv2.COLOR_RGB2LAB).reshape(-1, 3), 0).astype(np.float32)
+    return np.asarray(np.median(cv2.cvtColor(part, cv2.COLOR_RGB2LAB).reshape(-1, 3), 0), np.float32)
 
 
 def shown(texture: Picture, shape: Floats, model: FaceModel) -> tuple[Picture, Floats]:

@@ -83,7 +83,7 @@ class FaceSet:
         """Numbers of the portraits of "train" or "val"."""
         numbers = np.arange(len(self))
         held = numbers % _KEPT_OUT == 0
-        return numbers[held if name == "val" else ~held]
+        return np.asarray(numbers[held if name == "val" else ~held], np.int64)
 
     @property
     def shapes(self) -> Floats:

@@ -26,8 +26,8 @@ _BOX = np.array([[30.0, 25.0, 130.0, 135.0]], np.float32)  # of a shown face
 _RIDGE = 30.0
 _FRINGE = 0.55  # of the texels above the brows must be bare
 _SKIN = 0.62  # and of all
-_LEAST_SHARP = 2.2
-_MOST_LOPSIDED = 9.0
+_LEAST_SHARP = 1.7
+_MOST_LOPSIDED = 12.0
 _CORE = 24  # rows of the texels' share above the brows
 
 
@@ -45,12 +45,12 @@ class Wanted:
     """
 
     count: int = 2000
-    candidates: int = 3200
+    candidates: int = 4200
     side: int = 288
     quality: int = 72
     seed: int = 13
-    like_portrait: float = 0.62
-    like: float = 0.72
+    like_portrait: float = 0.72
+    like: float = 0.76
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,6 +101,7 @@ def made_bank(
             kept_judged.append(seen)
         if len(mixed) % 400 == 0:
             told(f"{len(mixed)} people mixed")
+    told(f"{len(mixed)} of {wanted.candidates} people are sharp and even")
     embeddings = _embedded([shown(person.texture, person.shape, model) for person in mixed], embed)
     women = np.array([person.woman for person in mixed])
     ages = np.array([person.age for person in mixed])
@@ -115,10 +116,10 @@ def made_bank(
         np.clip(np.round(ages[numbers]), 0, len(AGES) - 1).astype(np.uint8),
         (women[numbers] < 0.5).astype(np.uint8),
     )
-    textures = [mixed[n].texture for n in numbers]
-    files = [_encoded(picture, wanted.quality) for picture in textures]
+    kept = [mixed[n].texture for n in numbers]
+    files = [_encoded(picture, wanted.quality) for picture in kept]
     report = _report(people, embeddings[numbers], portraits, cells[numbers], len(mixed), sum(map(len, files)))
-    return Made(packed(files, people), textures, people, report)
+    return Made(packed(files, people), kept, people, report)
 
 
 class _Textures:
@@ -167,7 +168,7 @@ def _sources(
     whole = shares[:, 6:58, 10:54].mean((1, 2)) > _SKIN
     glasses = np.array([s in labels["glasses"] for s in stems]) & ~others
     return Sources(
-        texture, faces.shapes, tones, chins, woman.astype(np.float32), age.astype(np.float32), faces.large,
+        texture, faces.shapes, tones, chins.astype(np.float32), woman.astype(np.float32), age.astype(np.float32), faces.large,
         bare & whole & ~glasses,
     )  # fmt: skip
 
@@ -186,7 +187,9 @@ def _beard(texture: Picture) -> float:
     side = len(texture)
     light = cv2.cvtColor(texture, cv2.COLOR_RGB2LAB)[..., 0]
     chin = light[int(0.86 * side) : int(0.94 * side), int(0.42 * side) : int(0.58 * side)]
-    cheeks = light[int(0.5 * side) : int(0.58 * side)][:, [*range(side // 4, side // 3), *range(2 * side // 3, 3 * side // 4)]]
+    cheeks = light[int(0.5 * side) : int(0.58 * side)][
+        :, [*range(side // 4, side // 3), *range(2 * side // 3, 3 * side // 4)]
+    ]
     return float(np.median(cheeks) - np.median(chin))
 
 

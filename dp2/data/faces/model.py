@@ -56,7 +56,7 @@ def texture_layout(mean: NDArray[np.floating]) -> Floats:
     uv = np.stack([across, mean[:, 1]], 1)
     low, high = uv.min(0), uv.max(0)
     low[0], high[0] = -np.abs(across).max(), np.abs(across).max()
-    return ((uv - low) / (high - low) * (1 - 2 * _EDGE) + _EDGE).astype(np.float32)
+    return np.asarray((uv - low) / (high - low) * (1 - 2 * _EDGE) + _EDGE, np.float32)
 
 
 def triangulated(uv: Floats) -> NDArray[np.int32]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from dp2.errors import MissingWeights, WeightsError
 
-Floats = NDArray[np.float32]
+Floats = NDArray[np.floating]
 POINTS = 468
 _SIDE = 192  # of what the network sees
 _FIRST, _LATER = 1.6, 1.5  # side of the crop in longer sides of the detector's box, and of the mesh's own
@@ -29,7 +29,7 @@ _CALLS = 2
 class Mesh:
     """Attributes: `points` (468, 3) float32 in pixels of the picture, z towards the back; `score` in [0, 1]."""
 
-    points: Floats
+    points: NDArray[np.float32]
     score: float
 
 
