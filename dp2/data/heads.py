@@ -38,7 +38,7 @@ class Head:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scene:
-    """Attributes: `image` (H, W, 3) float32; `cover`, `face` (H, W) bool: head or face, and what is seen of the face."""
+    """Attributes: `image` (H, W, 3) float32; `cover` (H, W) bool: head or face; `face` (H, W) bool: face."""
 
     image: Floats
     cover: NDArray[np.bool_]

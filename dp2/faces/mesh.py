@@ -122,6 +122,13 @@ def read_model(path: str | Path = FILE) -> FaceModel:
     names = {"mean", "uv", "triangles", "mirror", "shapes", "expressions", "usual"}
     if arrays.keys() != names:
         raise CheckpointMismatch(f"{path}: holds {', '.join(sorted(arrays))}, which is no face model.")
-    floats = {name: np.ascontiguousarray(a, np.float32) for name, a in arrays.items() if a.dtype.kind == "f"}
-    whole = {name: np.ascontiguousarray(a, np.int32) for name, a in arrays.items() if a.dtype.kind != "f"}
-    return FaceModel(**floats, **whole)
+    floats = {name: np.ascontiguousarray(array, np.float32) for name, array in arrays.items()}
+    return FaceModel(
+        mean=floats["mean"],
+        uv=floats["uv"],
+        triangles=floats["triangles"].astype(np.int32),
+        mirror=floats["mirror"].astype(np.int32),
+        shapes=floats["shapes"],
+        expressions=floats["expressions"],
+        usual=floats["usual"],
+    )

@@ -42,7 +42,7 @@ _LARGE = 190  # pixels of the picture: crops from here on are harmonized at 256
 _UNSURE = 0.3  # of the pose network: from here on a pixel of the mesh counts as seen
 _BEYOND = 0.6  # the same beside the mesh: a face broader than any
 _MARGIN = 0.07  # of the face's width: by which the hole reaches beyond what is seen of the face
-_RIM = 0.02  # of the same: so much of the drawing's edge is left to the harmonizer
+_RIM = 0.06  # of the same: so much of the drawing's edge is left to the harmonizer
 _LEAST = 0.12  # of the mesh must be seen, or there is nothing to draw
 
 
