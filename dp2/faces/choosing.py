@@ -33,7 +33,7 @@ class Choice:
     age: str | None = None
     presentation: str | None = None
     face: int | None = None
-    drawn: int = 80
+    drawn: int = 24
 
     def __post_init__(self) -> None:
         for name, value, known in (("age", self.age, AGES), ("presentation", self.presentation, PRESENTATIONS)):

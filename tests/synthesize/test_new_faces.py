@@ -1,4 +1,4 @@
-"""New faces: the same person for the same identity, nothing of the old face but pose, visibility and a coarse colour."""
+"""New faces: one identity is one person; of the old face only pose, visibility and a coarse colour are used."""
 
 from __future__ import annotations
 

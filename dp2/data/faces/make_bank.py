@@ -168,7 +168,8 @@ def _sources(
     whole = shares[:, 6:58, 10:54].mean((1, 2)) > _SKIN
     glasses = np.array([s in labels["glasses"] for s in stems]) & ~others
     return Sources(
-        texture, faces.shapes, tones, chins.astype(np.float32), woman.astype(np.float32), age.astype(np.float32), faces.large,
+        texture, faces.shapes, tones, chins.astype(np.float32),
+        woman.astype(np.float32), age.astype(np.float32), faces.large,
         bare & whole & ~glasses,
     )  # fmt: skip
 
