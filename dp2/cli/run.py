@@ -18,7 +18,7 @@ from dp2.cli.inputs import ANIMATION, CAMERA, FRAMES, IMAGE, VIDEO, Collected, J
 from dp2.cli.library_lines import captured_library_lines, is_ours
 from dp2.cli.report import Record, RunReport
 from dp2.errors import OutputError, UsageError
-from dp2.failures import failure_of
+from dp2.failures import failure_of, wants_tracebacks
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig

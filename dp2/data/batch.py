@@ -22,6 +22,10 @@ class Sample:
         vertices: (H, W) int64: the vertex of the body's mesh that a pixel shows, -1 off the body; or None.
         silhouette: (1, H, W) bool: True = body as segmented, before the hole was widened; or None.
         tone: (3,) float32 in [-1, 1]: coarse mean colour of the hole; or None.
+        rendering: (3, H, W) uint8 RGB: a face drawn for this place, 0 elsewhere; or None.
+        drawn: (1, H, W) bool: True where the rendering is; or None.
+        foreign: () bool: the rendering is of somebody else, so that the picture is not what is to be painted; or None.
+        pose: (D,) float32: what a pose network is to tell of the face, see `dp2.models.face_pose`; or None.
     """
 
     image: Tensor
@@ -30,6 +34,10 @@ class Sample:
     vertices: Tensor | None = None
     silhouette: Tensor | None = None
     tone: Tensor | None = None
+    rendering: Tensor | None = None
+    drawn: Tensor | None = None
+    foreign: Tensor | None = None
+    pose: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,6 +50,10 @@ class Batch:
     vertices: Tensor | None = None
     silhouette: Tensor | None = None
     tone: Tensor | None = None
+    rendering: Tensor | None = None
+    drawn: Tensor | None = None
+    foreign: Tensor | None = None
+    pose: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.image)

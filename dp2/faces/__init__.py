@@ -1,1 +1,1 @@
-"""What is known about a face: alignment, quality, embedding, the crop around it."""
+"""What is known about a face: alignment, quality, embedding, mesh, pose, new identities, and how they are drawn."""
