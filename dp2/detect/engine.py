@@ -47,6 +47,8 @@ class Network:
         pixels: whether `Engine.run` is fed (N, H, W, 3) uint8 images in [0, 255]; otherwise (N, C, H, W) float32.
             The network itself always takes (N, C, H, W) float32; an engine may fold the conversion into its graph.
         ranges: of the inputs of its convolutions, where it can be computed in 8 bits.
+        bf16: whether "auto" may compute it in bf16; a cascade of thresholds may not.
+        together: whether a batch runs at once on the processor, too: for crops, which are small. Frames run one by one.
         threads: None = as the engine thinks best. A network of few operations takes with two threads nearly as long as
             with one, so that the second is lost for what else there is to do.
     """
@@ -55,6 +57,8 @@ class Network:
     outputs: tuple[str, ...]
     pixels: bool = False
     ranges: Ranges | None = None
+    bf16: bool = True
+    together: bool = False
     threads: int | None = None
 
 
@@ -127,7 +131,7 @@ def _preferred(device: str, network: Network) -> list[tuple[str, str]]:
     from dp2.detect.engine_onnxruntime import accelerators
     from dp2.detect.engine_openvino import has_bf16, has_int8
 
-    pairs = [("openvino-bf16", "cpu")] if has_bf16() else []
+    pairs = [("openvino-bf16", "cpu")] if network.bf16 and has_bf16() else []
     pairs += [("openvino-int8", "cpu")] if network.ranges is not None and has_int8() else []
     pairs += [("openvino", "cpu"), ("onnxruntime", "cpu"), ("opencv", "cpu")]
     if device == "auto":
