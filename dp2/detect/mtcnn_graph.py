@@ -1,8 +1,8 @@
-"""The three networks of MTCNN as ONNX graphs, built from their checkpoints (Zhang et al. 2016, "Joint Face Detection and
-Alignment Using Multitask Cascaded Convolutional Networks", figure 2); the layer names are facenet-pytorch's.
+"""The three networks of MTCNN as ONNX graphs, built from their checkpoints.
 
-All take "images" (N, 3, H, W) float32 in [-1, 1] and give face probabilities, and offsets of the box as fractions of its
-sides.
+They are those of Zhang et al. 2016, "Joint Face Detection and Alignment Using Multitask Cascaded Convolutional
+Networks", figure 2; the layer names are facenet-pytorch's. All take "images" (N, 3, H, W) float32 in [-1, 1] and give
+face probabilities, and offsets of the box as fractions of its sides.
 """
 
 from __future__ import annotations
