@@ -32,7 +32,7 @@ EXTRAS: Mapping[str, Extra] = MappingProxyType(
         "train": Extra("TensorBoard", ("tensorboard",), includes=("torch",)),
         "metrics": Extra("torch-fidelity and torchmetrics", ("torch_fidelity", "torchmetrics"), includes=("torch",)),
         "wandb": Extra("Weights & Biases", ("wandb",)),
-        "web": Extra("a web server", ("fastapi", "uvicorn", "websockets", "starlette", "pydantic")),
+        "web": Extra("FastAPI and uvicorn", ("fastapi", "uvicorn", "websockets", "starlette", "pydantic")),
     }
 )
 """Name → what it brings; `pyproject.toml` says in which versions."""
