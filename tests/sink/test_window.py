@@ -67,6 +67,12 @@ def typed(display: str, key: str) -> None:
     subprocess.run(command, env={**os.environ, "DISPLAY": display}, check=True, timeout=60)
 
 
+def shown_for(preview: Preview, picture: np.ndarray, times: int) -> None:
+    for _ in range(times):
+        preview.show(picture)
+        time.sleep(0.05)
+
+
 @needs_tk
 def test_tk_shows_the_picture_in_its_colours_and_at_its_size(display: str, picture: np.ndarray) -> None:
     window = TkWindow("dp2")
@@ -100,9 +106,7 @@ def test_tk_fits_the_picture_into_the_size_that_is_asked_for(display: str, pictu
 
 @needs_tk
 @pytest.mark.parametrize("key", ["q", "Escape"])
-def test_q_and_escape_end_the_run(
-    key: str, display: str, picture: np.ndarray, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_q_and_escape_end_the_run(key: str, display: str, picture: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dp2.sink.preview.open_window", TkWindow)
     with Preview("dp2") as preview:
         for _ in range(5):
@@ -112,9 +116,7 @@ def test_q_and_escape_end_the_run(
         preview.show(picture)
         typed(display, key)
         with pytest.raises(KeyboardInterrupt):
-            for _ in range(40):
-                preview.show(picture)
-                time.sleep(0.05)
+            shown_for(preview, picture, times=40)
 
 
 @needs_tk
