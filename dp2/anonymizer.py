@@ -256,12 +256,14 @@ def load_anonymizer(
             `keep=["family/"]`: see `dp2.config.choice.ChoiceOptions`.
 
     Raises:
+        MissingExtra: it needs a package that is not installed.
         ConfigError: no such config or key, or it builds no anonymizer.
         MissingWeights: a checkpoint that it needs is not here, or may not be fetched.
         DownloadError, ChecksumMismatch: it cannot be fetched.
     """
     from dp2.config import apply_override, load_config, set_key
     from dp2.config.choice import ChoiceOptions, choose_in
+    from dp2.weights.needs import check_extras
 
     tree = load_config(config)
     if detector is not None:
@@ -272,6 +274,7 @@ def load_anonymizer(
         apply_override(tree, override)
     for key, value in settings.items():
         set_key(tree, key, value)
+    check_extras(tree, str(config))
     if download:
         from dp2.weights.obtain import fetch_needed
         from dp2.weights.store import Store
@@ -289,17 +292,20 @@ def build_anonymizer(tree: DictConfig, name: str, *, detections_given: bool = Fa
         detections_given: the detector will not be asked, so that its checkpoints may be missing.
 
     Raises:
+        MissingExtra: it needs a package that is not installed.
         ConfigError: it builds no anonymizer.
         MissingWeights: a checkpoint that it needs is not here.
     """
     from dp2.config import build
     from dp2.errors import ConfigError
+    from dp2.weights.needs import check_extras
 
     if "anonymizer" not in tree:
         raise ConfigError(f"{name} defines no `anonymizer`.")
     named = tree.anonymizer.get("detector")
     if isinstance(named, str):
         raise ConfigError(f"detector={named}: a detector is a call, not a name; for faces: --detector {named}")
+    check_extras(tree, name, detector=not detections_given)
     if detections_given:
         _do_without_detector(tree)
     anonymizer = build(tree.anonymizer)
@@ -309,13 +315,13 @@ def build_anonymizer(tree: DictConfig, name: str, *, detections_given: bool = Fa
 
 
 def _do_without_detector(tree: DictConfig) -> None:
-    """Put another in the place of a detector whose checkpoints are not here."""
+    """Put another in the place of a detector whose checkpoints or packages are not here."""
     from dp2.config import build
-    from dp2.errors import MissingWeights
+    from dp2.errors import MissingExtra, MissingWeights
 
     try:
         build(tree.anonymizer.get("detector"))
-    except MissingWeights:
+    except (MissingExtra, MissingWeights):
         tree.anonymizer.detector = {"_target_": "dp2.detect.given.GivenDetections"}
 
 

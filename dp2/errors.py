@@ -27,6 +27,10 @@ class ConfigError(UsageError):
     """A configuration file or an override cannot be read or has no such key."""
 
 
+class MissingExtra(UsageError):
+    """An optional part of dp2 is not installed; the message names the command that installs it."""
+
+
 class MediaError(Dp2Error):
     """Something about an input or output file."""
 

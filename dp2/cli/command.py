@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from dp2.errors import Dp2Error
+from dp2.extras import needing
 from dp2.failures import said, wants_tracebacks
 
 _GROUP = "_dp2_group"
@@ -21,7 +22,15 @@ class Terminated(KeyboardInterrupt):
 
 
 class GroupedCommand(click.Command):
-    """Options made by `option` are listed under their group; dp2's errors become click's."""
+    """Options made by `option` are listed under their group; dp2's errors become click's.
+
+    Args:
+        extra: the extra of dp2 to install where the command lacks a package; None = the least that holds it.
+    """
+
+    def __init__(self, *args: Any, extra: str | None = None, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self.extra = extra
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         groups: dict[str, list[tuple[str, str]]] = {}
@@ -36,7 +45,8 @@ class GroupedCommand(click.Command):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with needing(ctx.command_path, self.extra):
+                return super().invoke(ctx)
         except Dp2Error as error:
             raise _Shown(str(error), error.exit_code) from error
         except Terminated:

@@ -111,6 +111,7 @@ def _work(options: Mapping[str, Any], request: Request, tree: DictConfig, inputs
     from dp2.cli.fetching import fetch_missing
     from dp2.cli.frame_job import folder_options
     from dp2.cli.progress import Progress
+    from dp2.weights.needs import check_extras
 
     with contextlib.ExitStack() as stack:
         settings = _settings(options, stack)
@@ -119,6 +120,7 @@ def _work(options: Mapping[str, Any], request: Request, tree: DictConfig, inputs
         ready = len(taken) < len(inputs.jobs)  # else there is no use in loading anything
         if ready:
             given = settings.detections is not None
+            check_extras(tree, request.config, detector=not given)
             fetch_missing(tree, offline=options["offline"], detector=not given)
             anonymizer = build_anonymizer(tree, request.config, detections_given=given)
         preview = ready and (options["preview"] or inputs.jobs[0].target is None)
@@ -206,7 +208,7 @@ def _check(options: Mapping[str, Any], inputs: Collected, config: str) -> None:
 
 def _check_window(options: Mapping[str, Any], inputs: Collected) -> None:
     """A window that cannot be opened is known before any network is loaded."""
-    from dp2.sink.preview import check_display
+    from dp2.sink.window import check_display
 
     if any(job.target is None for job in inputs.jobs):
         check_display("name a file with -o, e.g. -o recording.mp4")

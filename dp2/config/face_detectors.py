@@ -25,14 +25,17 @@ def use_face_detector(tree: DictConfig, name: str) -> None:
         name: a key of `detectors` in `_face.py`, e.g. "dsfd".
 
     Raises:
+        MissingExtra: it needs a package that is not installed.
         UsageError: no detector is called so, or the config has no face detector.
     """
     from dp2.config import load_config
+    from dp2.weights.needs import check_extras
 
     shelf = load_config(_SHELF)
     if name not in shelf.detectors:
         raise UsageError(f"no face detector is called {name}; there are {', '.join(map(str, shelf.detectors))}.")
     targets = {_network(node) for node in shelf.detectors.values()}
+    check_extras(shelf.detectors[name], name)
     places = list(_places(tree, targets))
     if not places:
         raise UsageError(f"this anonymizer has no face detector that {name} could replace.")

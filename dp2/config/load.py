@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from dp2.config.walk import children
 from dp2.errors import ConfigError
+from dp2.extras import extra_of, missing_extra
 from dp2.failures import said
 from dp2.plain_yaml import parse_yaml
 
@@ -84,6 +85,7 @@ def build(node: Any) -> Any:
     """Make the calls of a node, innermost first.
 
     Raises:
+        MissingExtra: a target needs a package of one of dp2's extras.
         ConfigError: the node is no call, or a target does not exist or does not take its arguments.
     """
     import hydra.errors
@@ -98,12 +100,20 @@ def build(node: Any) -> Any:
         while cause is not None:  # hydra wraps what a constructor raises; our own errors already say it better
             if isinstance(cause, Dp2Error):
                 raise cause from error
+            if isinstance(cause, ModuleNotFoundError) and (extra := extra_of(cause)) is not None:
+                raise missing_extra(_named(node), extra) from error
             cause = cause.__cause__
         raise ConfigError(f"the config cannot be built: {' '.join(str(error).split())}") from error
     except (Dp2Error, KeyboardInterrupt):
         raise
     except BaseException as error:  # hydra lets through what is no Exception, e.g. SystemExit
         raise ConfigError(f"the config cannot be built: {said(error)}") from error
+
+
+def _named(node: Any) -> str:
+    """What a node builds, for people."""
+    target = node.get("_target_") if isinstance(node, Mapping) or hasattr(node, "get") else None
+    return str(target).rpartition(".")[2] if target else "this config"
 
 
 def find_config(path_or_name: str | os.PathLike[str]) -> Path:
@@ -253,6 +263,11 @@ def _run(path: Path) -> dict[str, Any]:
         except SyntaxError as error:
             shown = (error.text or "").strip()
             raise ConfigError(f"{error.filename}, line {error.lineno}: {error.msg}: {shown}") from error
+        except ModuleNotFoundError as error:
+            extra = extra_of(error)
+            if extra is not None:
+                raise missing_extra(path.stem, extra) from error
+            raise ConfigError(f"{_where(error, root)}: {said(error)}") from error
         except BaseException as error:  # a config that exits has not said what to do
             raise ConfigError(f"{_where(error, root)}: {said(error)}") from error
     return vars(module)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dp2.errors import DetectionError, EngineError, UsageError, WeightsError
+from dp2.extras import needing
 from dp2.failures import said
 from dp2.types import Detections, Image, Origin
 
@@ -20,10 +21,11 @@ T = TypeVar("T")
 def detection_errors(detector: str) -> Iterator[None]:
     """Whatever goes wrong inside while frames are looked at becomes a `DetectionError`.
 
-    Wrong usage and missing weights keep their own type.
+    Wrong usage, missing weights and missing packages keep their own type.
     """
     try:
-        yield
+        with needing(detector):
+            yield
     except (DetectionError, UsageError, WeightsError, EngineError, KeyboardInterrupt, GeneratorExit):
         raise
     except BaseException as error:

@@ -112,6 +112,7 @@ class FaceNet:
     """
 
     channels = 512
+    extra = "torch"  # of `dp2.extras`: what it needs
 
     def __init__(self, *, device: str = "auto", weights: str = "facenet/vggface2", same_person: float = 0.5) -> None:
         self.same_person = same_person
@@ -155,10 +156,10 @@ def _embed(lazy: LazyNetwork[nn.Module], faces: Sequence[Image], channels: int) 
     """(N, channels) of faces cut out at the network's size."""
     if not faces:
         return np.zeros((0, channels), np.float32)
+    network, device = lazy.get()
     import torch
     import torch.nn.functional as F
 
-    network, device = lazy.get()
     parts: list[torch.Tensor] = []
     with torch.inference_mode(), _one_thread():
         for start in range(0, len(faces), _BATCH):

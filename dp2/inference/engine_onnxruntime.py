@@ -55,7 +55,7 @@ class OnnxRuntimeEngine:
 
     def run(self, batch: NDArray[Any]) -> list[NDArray[np.float32]]:
         """See `Engine.run`."""
-        step = 1 if self.chosen.device == _CPU else len(batch)
+        step = 1 if self.chosen.device == _CPU and not self._network.together else max(1, len(batch))
         with self._lock:
             rows = [self._run_some(batch[i : i + step]) for i in range(0, len(batch), step)]
         return rows[0] if len(rows) == 1 else [np.concatenate(parts) for parts in zip(*rows, strict=True)]

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from dp2.extras import needing
 from dp2.weights.store import Store
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class LazyNetwork(Generic[N]):
         """The network, and the device that it is on.
 
         Raises:
+            MissingExtra: PyTorch is not installed.
             EngineError: there is no such device here.
             WeightsError: the checkpoint is not this network's.
         """
@@ -58,6 +60,7 @@ class LazyNetwork(Generic[N]):
 
         with self._loading:
             if self._loaded is None:
-                device = pick_device(self._device_name)
-                self._loaded = self._build(self._path, device), device
+                with needing(self._weights):
+                    device = pick_device(self._device_name)
+                    self._loaded = self._build(self._path, device), device
             return self._loaded

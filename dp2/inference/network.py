@@ -42,6 +42,7 @@ class Network:
         pixels: whether `Engine.run` is fed (N, H, W, 3) uint8 images in [0, 255]; otherwise (N, C, H, W) float32.
             The network itself always takes (N, C, H, W) float32; an engine may fold the conversion into its graph.
         ranges: of the inputs of its convolutions, where it can be computed in 8 bits.
+        together: whether a batch runs at once on the CPU, too: for crops, which are small. Frames run one by one.
         threads: None = as the engine thinks best. A network of few operations takes with two threads nearly as long as
             with one, so that the second is lost for what else there is to do.
         exact: computed in float32 unless another precision is named; otherwise the fastest precision of the CPU.
@@ -51,6 +52,7 @@ class Network:
     outputs: tuple[str, ...] = ()
     pixels: bool = False
     ranges: Ranges | None = None
+    together: bool = False
     threads: int | None = None
     exact: bool = False
 

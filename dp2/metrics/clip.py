@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from dp2.errors import EngineError
+from dp2.extras import needing
 from dp2.inference.lazy_network import LazyNetwork
 
 _MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -53,10 +53,8 @@ def _prepared(images: Tensor) -> Tensor:
 def _load(path: Path, device: torch.device) -> nn.Module:
     from dp2.weights.loading import load_checkpoint, load_strict, network_state
 
-    try:
+    with needing("FID-CLIP"):
         from torch_fidelity.feature_extractor_clip import VisionTransformer
-    except ImportError as error:
-        raise EngineError("FID-CLIP needs torch-fidelity: pip install 'dp2[metrics]'.") from error
     network: nn.Module = VisionTransformer(
         input_resolution=224, patch_size=32, width=768, layers=12, heads=12, output_dim=512
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from dp2.errors import EngineError
+from dp2.extras import needing
 from dp2.inference.lazy_network import LazyNetwork
 
 
@@ -41,10 +41,8 @@ class Inception:
 def _load(path: Path, device: torch.device) -> nn.Module:
     from dp2.weights.loading import load_checkpoint, network_state
 
-    try:
+    with needing("FID or KID"):
         from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
-    except ImportError as error:
-        raise EngineError("FID and KID need torch-fidelity: pip install 'dp2[metrics]'.") from error
     state = network_state(load_checkpoint(path), str(path))
     # The library unpickles whatever it is given; so it is given a file that we wrote.
     with tempfile.TemporaryDirectory() as folder:

@@ -75,7 +75,7 @@ def make_plan(nodes: Sequence[Named], *, originals: bool = False, redirected: bo
     if not isinstance(nodes[0].node, Visual):
         raise UsageError(f"{nodes[0].name} stands first; a pipeline begins with its input.")
     if detector.weights_parent_dir is not None:
-        raise UsageError("model.mtcnn: weights_parent_dir: dp2 has MTCNN's weights in PyTorch; leave it out.")
+        raise UsageError("model.mtcnn: weights_parent_dir: dp2 ships MTCNN's weights; leave it out.")
     model = next(index for index, named in enumerate(nodes) if named.node is detector)
     for named in nodes[:model]:
         if named.name.startswith(("draw.", "output.")):

@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-import cv2
-
 from dp2.errors import DisplayError
 from dp2.peekingduck import nodes
 from dp2.sink.preview import Preview
@@ -20,11 +18,11 @@ class Screen:
 
     def __init__(self, preview: Preview, node: nodes.Screen) -> None:
         self._preview = preview
-        self._name = node.window_name
-        if node.window_size.do_resizing:
-            cv2.resizeWindow(self._name, node.window_size.width, node.window_size.height)
-        if (node.window_loc.x, node.window_loc.y) != (0, 0):
-            cv2.moveWindow(self._name, node.window_loc.x, node.window_loc.y)
+        size, corner = node.window_size, (node.window_loc.x, node.window_loc.y)
+        if size.do_resizing:
+            preview.window.place((size.width, size.height), None)
+        if corner != (0, 0):
+            preview.window.place(None, corner)
 
     def show(self, image: Image) -> None:
         """Show (H, W, 3) uint8 RGB.
@@ -36,7 +34,8 @@ class Screen:
 
     def hold(self) -> None:
         """Wait for a key, or until the window is closed."""
-        while cv2.waitKey(_WAIT) < 0 and cv2.getWindowProperty(self._name, cv2.WND_PROP_VISIBLE) >= 1:
+        window = self._preview.window
+        while window.is_open and window.key(_WAIT) is None:
             pass
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from dp2.config import build, load_config
 from dp2.errors import ConfigError, EngineError, UsageError
+from dp2.extras import is_installed, needing
 from dp2.inference import engine
 from dp2.weights.registry import entries
 from dp2.weights.store import Store
@@ -31,7 +32,8 @@ class GeneratorSource:
             `Backend` of the checkpoint.
         device: "auto", "cpu", "cuda", …
         amp: mixed precision; None = where the machine gains.
-        engine: one of `ENGINES`; "auto" = torch, or the config's `cpu_backend` where there is no sign of a GPU.
+        engine: one of `ENGINES`; "auto" = torch, or the config's `cpu_backend` where there is no sign of a GPU, or no
+            torch to use it.
         compile: use torch.compile.
         weights: in place of the config's: a name of the registry or a file.
 
@@ -86,15 +88,22 @@ class GeneratorSource:
         """Into memory, on its device.
 
         Raises:
+            MissingExtra: it runs in PyTorch, which is not installed.
             EngineError: the device or engine is not to be had.
         """
-        from dp2.inference.device import may_have_gpu, pick_device
+        from dp2.inference.device import may_have_gpu
 
         tree = self._tree
-        on_cpu = self.device == "cpu" or (self.device == "auto" and not may_have_gpu())
+        gpu = is_installed("torch") and may_have_gpu()
+        on_cpu = self.device == "cpu" or (self.device == "auto" and not gpu)
         if self.engine != "torch" and on_cpu and not self.compile and "cpu_backend" in tree:
             light: Backend = build(tree.cpu_backend)(self.checkpoint, amp=self.amp, engine=self.engine)
             return light
+        with needing(self.config):
+            return self._in_torch()
+
+    def _in_torch(self) -> Backend:
+        from dp2.inference.device import pick_device
         from dp2.synthesize.torch_backend import TorchBackend
 
         network: Any = self.network()

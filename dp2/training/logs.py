@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from dp2.errors import TrainingError
+from dp2.extras import needing
 from dp2.sink.atomic import atomic_path
 
 LOG = "log.jsonl"
@@ -61,14 +61,12 @@ class TensorBoard:
     """Event files for TensorBoard, which must be installed (`pip install dp2[train]`).
 
     Raises:
-        TrainingError: it is not installed.
+        MissingExtra: it is not installed.
     """
 
     def __init__(self, folder: Path, images: int) -> None:
-        try:
+        with needing("the log TensorBoard"):
             from torch.utils.tensorboard import SummaryWriter
-        except ImportError as error:
-            raise TrainingError("TensorBoard is not installed; run pip install dp2[train].") from error
         self._writer: Any = SummaryWriter(str(folder / "tensorboard"), purge_step=images + 1)
 
     def numbers(self, step: int, images: int, values: Mapping[str, float]) -> None:  # noqa: ARG002
@@ -97,14 +95,12 @@ class Wandb:
         project: there.
 
     Raises:
-        TrainingError: it is not installed.
+        MissingExtra: it is not installed.
     """
 
     def __init__(self, folder: Path, images: int, *, project: str = "dp2") -> None:
-        try:
+        with needing("the log Wandb"):
             import wandb  # type: ignore[import-not-found, unused-ignore]
-        except ImportError as error:
-            raise TrainingError("wandb is not installed; run pip install dp2[wandb].") from error
         self._wandb: Any = wandb
         self._run: Any = wandb.init(project=project, dir=str(folder), id=_wandb_id(folder, images), resume="allow")
 

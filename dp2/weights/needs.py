@@ -1,4 +1,4 @@
-"""Which checkpoints a config needs: what its anonymizer names under `weights`, referred configs included."""
+"""Which checkpoints and extras a config needs: what its anonymizer names, referred configs included."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from dp2.errors import ConfigError, one_line
+from dp2.errors import ConfigError, MissingExtra, one_line
+from dp2.extras import extra_of, is_installed, missing_extra
 from dp2.weights import registry
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 _NAMES = ("weights", "embedding")
 _REFERENCES = ("generator", "detector")
+_EXTRA = "torch"  # what anonymizers may need; where it is here, nothing is looked up, which would take its import
 
 
 def weights_of(config: str | Path) -> tuple[str, ...]:
@@ -45,35 +47,100 @@ def weights_in(
     Raises:
         ConfigError: a config cannot be loaded.
     """
-    from dp2.config import find_config, load_config
-
-    load = load or load_config
     found: dict[str, None] = {}
-    visited: set[Path] = set()
-    pending = [_built(tree, detector)]
-    while pending:
-        for key, value in _texts(pending.pop(0)):
+    for part in _parts(tree, detector, load):
+        for key, value in _texts(part):
             if key in _NAMES and "${" not in value:
                 found[value] = None
-            elif value.endswith(".py") and (key.endswith(("_config", "_generator")) or key in _REFERENCES):
-                path = find_config(value)
-                if path not in visited:
-                    visited.add(path)
-                    pending.append(_built(load(str(path)), True))
     return tuple(found)
 
 
+def check_extras(tree: DictConfig, name: str, *, detector: bool = True) -> None:
+    """Raise `MissingExtra` if a loaded config needs an extra of dp2 that is not installed.
+
+    Args:
+        tree: what `dp2.config.load_config` gave.
+        name: of the config, for the message.
+        detector: False leaves the detector out: detections are given.
+
+    Raises:
+        ConfigError: a config cannot be loaded.
+    """
+    missing = missing_extra_of(tree, detector=detector)
+    if missing is not None:
+        raise missing_extra(name, missing)
+
+
+def missing_extra_of(
+    tree: DictConfig, *, detector: bool = True, load: Callable[[str], DictConfig] | None = None
+) -> str | None:
+    """The first extra that a loaded config needs and that is not installed; arguments as of `weights_in`.
+
+    A class says what it needs by its attribute `extra`, or by failing to be imported.
+
+    Raises:
+        ConfigError: a config cannot be loaded.
+    """
+    if is_installed(_EXTRA):
+        return None
+    for part in _parts(tree, detector, load):
+        for key, value in _texts(_run_without_torch(part)):
+            extra = _extra_of_target(value) if key == "_target_" else None
+            if extra is not None:
+                return extra
+    return None
+
+
+def _run_without_torch(part: Any) -> Any:
+    """A generator's config without the network, where what it names as `cpu_backend` takes its place."""
+    if isinstance(part, Mapping) and "cpu_backend" in part and "weights" in part:
+        return {key: part[key] for key in ("cpu_backend", "weights")}
+    return part
+
+
+def _extra_of_target(target: str) -> str | None:
+    import hydra.utils
+
+    try:
+        found = hydra.utils.get_object(target)
+    except ModuleNotFoundError as error:
+        return extra_of(error)
+    except Exception:  # a target that does not exist is `dp2.config.build`'s to report
+        return None
+    extra = getattr(found, "extra", None)
+    return extra if isinstance(extra, str) else None
+
+
+def _parts(tree: DictConfig, detector: bool, load: Callable[[str], DictConfig] | None) -> Iterator[Any]:
+    """What a config's anonymizer is built from, then the same of each config that it refers to, each once."""
+    from dp2.config import find_config, load_config
+
+    visited: set[Path] = set()
+    pending = [_built(tree, detector)]
+    while pending:
+        part = pending.pop(0)
+        yield part
+        for key, value in _texts(part):
+            if value.endswith(".py") and (key.endswith(("_config", "_generator")) or key in _REFERENCES):
+                path = find_config(value)
+                if path not in visited:
+                    visited.add(path)
+                    pending.append(_built((load or load_config)(str(path)), True))
+
+
 def ready_anonymizers(locate: Callable[[str], Path | None]) -> tuple[str, ...]:
-    """Anonymizers that need no checkpoint but those on this machine.
+    """Anonymizers that need no checkpoint but those on this machine, and no package that is not installed.
 
     Args:
         locate: registry name → file, None where it is absent.
     """
     known = registry.entries()
+    lacking = anonymizers_lacking_extras()
     return tuple(
         config
         for config, needed in anonymizer_needs().items()
-        if all(locate(name) is not None if name in known else Path(name).is_file() for name in needed)
+        if config not in lacking
+        and all(locate(name) is not None if name in known else Path(name).is_file() for name in needed)
     )
 
 
@@ -93,6 +160,25 @@ def anonymizer_needs() -> Mapping[str, tuple[str, ...]]:
         except ConfigError:
             continue
     return MappingProxyType(needs)
+
+
+@cache
+def anonymizers_lacking_extras() -> Mapping[str, str]:
+    """Anonymizer → the extra of dp2 that it needs and that is not installed."""
+    from dp2.config import config_names, load_config
+
+    if is_installed(_EXTRA):
+        return MappingProxyType({})
+    load = cache(load_config)
+    lacking: dict[str, str] = {}
+    for name in config_names():
+        try:
+            missing = missing_extra_of(load_config(name), load=load)
+        except (ConfigError, MissingExtra):
+            continue
+        if missing is not None:
+            lacking[name] = missing
+    return MappingProxyType(lacking)
 
 
 def _built(tree: DictConfig, detector: bool) -> Any:

@@ -1,34 +1,26 @@
-"""Weights that arrive inside other Python packages."""
+"""Weights that are shipped inside dp2."""
 
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 from pathlib import Path
 
 from dp2.errors import MissingWeights, UnsafeCheckpoint
 from dp2.weights.limits import check_file
 from dp2.weights.onnx_files import LARGEST_FILE
+from dp2.weights.registry import packaged
 
 
-def packaged_file(package: str, name: str, remedy: str) -> Path:
-    """A file inside an installed package, found without importing the package.
-
-    Args:
-        package: top-level name of the package.
-        name: path of the file below the package's folder.
-        remedy: the command that installs it, for the error.
+def shipped_file(name: str) -> Path:
+    """A file in dp2/weights/files/.
 
     Raises:
-        MissingWeights: the package is not installed or does not hold the file.
+        MissingWeights: this installation of dp2 lacks it.
     """
-    spec = importlib.util.find_spec(package)
-    folders = [] if spec is None else list(spec.submodule_search_locations or [])
-    for folder in folders:
-        path = Path(folder, name)
-        if path.is_file():
-            return path
-    raise MissingWeights(f"{package}/{name} is not installed: {remedy}")
+    path = packaged("dp2", f"weights/files/{name}")
+    if path is None:
+        raise MissingWeights(f"{name}: this installation of dp2 lacks it: pip install --force-reinstall dp2")
+    return path
 
 
 def read_weights(path: Path) -> bytes:

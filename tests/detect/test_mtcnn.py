@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from dp2.detect.faces.mtcnn import MTCNN
 from dp2.errors import CheckpointMismatch, DetectionError, EngineError, MissingWeights, UsageError, WeightsError
 from dp2.types import Detections, Image, Origin
-from dp2.weights.packaged import packaged_file
+from dp2.weights.packaged import shipped_file
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +85,7 @@ def test_unknown_device_is_an_engine_error(astronaut: Image) -> None:
 
 def copied_weights(folder: Path, **replaced: Any) -> Path:
     for name in ("pnet", "rnet", "onet"):
-        state = torch.load(packaged_file("facenet_pytorch", f"data/{name}.pt", ""), weights_only=True)
+        state = load_file(shipped_file(f"mtcnn_{name}.safetensors"))
         torch.save(replaced.get(name, state), folder / f"{name}.pt")
     return folder
 
@@ -111,7 +112,7 @@ def test_missing_and_damaged_weights_are_named(tmp_path: Path, astronaut: Image)
 
 @pytest.mark.parametrize("name", ["pnet", "rnet", "onet"])
 def test_broken_network_is_an_error_not_an_empty_result(name: str, tmp_path: Path, astronaut: Image) -> None:
-    state = torch.load(packaged_file("facenet_pytorch", f"data/{name}.pt", ""), weights_only=True)
+    state = load_file(shipped_file(f"mtcnn_{name}.safetensors"))
     broken = {key: torch.full_like(value, torch.nan) for key, value in state.items()}
     with pytest.raises(DetectionError, match="finite"):
         MTCNN(weights=copied_weights(tmp_path, **{name: broken}), device="cpu")([astronaut])

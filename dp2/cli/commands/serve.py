@@ -72,14 +72,12 @@ def serve(**options: Any) -> None:
 
     The page needs no internet and sends nothing to anybody. Needs pip install 'dp2[web]'.
     """
-    from dp2.errors import UsageError
+    from dp2.extras import is_installed, missing_extra
 
-    try:
-        import fastapi  # noqa: F401  (says whether it is here)
-        import uvicorn
-        import websockets  # noqa: F401
-    except ImportError as error:
-        raise UsageError(f"dp2 serve needs more packages ({error.name}): pip install 'dp2[web]'") from error
+    if not is_installed("web"):
+        raise missing_extra("dp2 serve", "web")
+    import uvicorn
+
     from dp2.web.app import build_app
     from dp2.web.limits import Limits
     from dp2.web.server import server_config

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from dp2.training.loop import Ending
 
 
-@click.command(cls=GroupedCommand, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(cls=GroupedCommand, extra="train", context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("config")
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option(

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _WHAT, _HOW, _OUTPUT = "What to measure", "How", "Output"
 
 
-@click.command(cls=GroupedCommand)
+@click.command(cls=GroupedCommand, extra="metrics")
 @click.argument("config")
 @option(_WHAT, "--metrics", "names", help="Names, separated by commas; see --list.  [default: the usual ones]")
 @option(_WHAT, "--metrics-config", default="metrics/default", show_default=True, help="Config that defines them.")

@@ -11,7 +11,7 @@ from dp2.cli.command import GroupedCommand, option
 _HOW = "How"
 
 
-@click.command(cls=GroupedCommand)
+@click.command(cls=GroupedCommand, extra="train")
 @click.argument("config")
 @click.argument("output", type=click.Path(dir_okay=False, path_type=Path))
 @option(_HOW, "--checkpoint", help="In place of the config's weights: name, file, or a step-… folder of a run.")

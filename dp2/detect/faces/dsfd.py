@@ -40,6 +40,7 @@ class DSFD:
     """
 
     kinds = (FACE,)
+    extra = "torch"  # of `dp2.extras`: what it needs
 
     def __init__(
         self,

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -23,16 +23,17 @@ from dp2.detect.checks import (
     origins,
     require_finite,
 )
+from dp2.detect.faces.mtcnn_cascade import Cascade
 from dp2.errors import EngineError, UsageError
 from dp2.geometry.nms import nms
+from dp2.inference.engine import check_names, load_engine
+from dp2.inference.network import Chosen, Network
 from dp2.types import FACE, Detections, Image
-from dp2.weights.packaged import checksum, packaged_file, read_weights
+from dp2.weights.packaged import checksum, read_weights, shipped_file
 
-if TYPE_CHECKING:
-    from dp2.detect.faces.mtcnn_cascade import Cascade
-
-_FILES = ("pnet.pt", "rnet.pt", "onet.pt")
+_NETWORKS = ("pnet", "rnet", "onet")
 _LARGEST_FACTOR = 0.99  # nearer to 1 a frame is searched in thousands of sizes
+_THREADS = 1  # for networks of so few operations a second thread gains nothing
 _BATCH_PIXELS = 8 * 1280 * 720
 
 
@@ -40,7 +41,7 @@ _BATCH_PIXELS = 8 * 1280 * 720
 class _Loaded:
     cascade: Cascade
     digest: str
-    device: str
+    chosen: Chosen
 
 
 class MTCNN:
@@ -53,8 +54,9 @@ class MTCNN:
         thresholds: least probability after the proposal, the refinement and the output network.
         score_threshold: faces below it are not reported, or as weak ones if the caller relaxes it.
         factor: from one size of the image pyramid to the next.
-        device: "auto", "cpu", "cuda" or any other device of PyTorch.
-        weights: folder with pnet.pt, rnet.pt and onet.pt; None = the one in the facenet-pytorch wheel.
+        device: one of `dp2.inference.engine.DEVICES` or an ONNX Runtime execution provider.
+        weights: folder with pnet, rnet and onet as .safetensors or as facenet-pytorch's .pt; None = those shipped.
+        engine: one of `dp2.inference.engine.ENGINES`.
 
     Raises:
         UsageError: a value is out of its range.
@@ -71,6 +73,7 @@ class MTCNN:
         factor: float = 0.709,
         device: str = "auto",
         weights: str | Path | None = None,
+        engine: str = "auto",
     ) -> None:
         if min_size < 12:
             raise UsageError(f"min_size must be at least 12, the window of the first network, not {min_size}")
@@ -86,6 +89,7 @@ class MTCNN:
         self.factor = factor
         self._device = device
         self._weights = weights
+        self._engine = engine
         self._loading = threading.Lock()
         self._state: _Loaded | None = None
 
@@ -100,8 +104,9 @@ class MTCNN:
             "thresholds": list(self.thresholds),
             "score_threshold": self.score_threshold,
             "factor": self.factor,
-            "device": loaded.device,
-            "precision": "fp32",
+            "engine": loaded.chosen.engine,
+            "device": loaded.chosen.device,
+            "precision": loaded.chosen.precision,
         }
 
     def __call__(self, images: Sequence[Image], *, relax: float = 1.0) -> list[tuple[Detections, ...]]:
@@ -118,32 +123,39 @@ class MTCNN:
             return self._state
 
     def _read(self) -> _Loaded:
-        import torch
-
-        from dp2.detect.faces.mtcnn_cascade import Cascade
-        from dp2.weights.readers import load_checkpoint
+        from dp2.detect.faces.mtcnn_graph import GRAPHS, OUTPUTS
+        from dp2.weights.readers import load_arrays
 
         try:
-            device = torch.device(_default_device() if self._device == "auto" else self._device)
-            torch.empty(0, device=device)
-        except (RuntimeError, AssertionError) as error:
-            reason = str(error).splitlines()[0]
-            raise EngineError(f"PyTorch has no device {self._device!r} on this machine: {reason}") from error
-        data = [read_weights(self._path(name)) for name in _FILES]
-        states = [load_checkpoint(self._path(name)) for name in _FILES]
-        return _Loaded(Cascade.from_states(*states, device=device), checksum(b"".join(data)), str(device))
+            check_names(self._engine, self._device)
+        except UsageError as error:
+            raise EngineError(str(error)) from error
+        paths = {name: self._path(name) for name in _NETWORKS}
+        digest = checksum(b"".join(read_weights(path) for path in paths.values()))
+        models = {name: GRAPHS[name](load_arrays(path), str(path)) for name, path in paths.items()}
+        pnet, rnet, onet = (
+            load_engine(
+                Network(model, OUTPUTS[name], exact=True, together=True, threads=_THREADS),
+                engine=self._engine,
+                device=self._device,
+            )
+            for name, model in models.items()
+        )
+        return _Loaded(Cascade(pnet, rnet, onet), digest, pnet.chosen)
 
     def _path(self, name: str) -> Path:
-        if self._weights is not None:
-            return Path(self._weights, name)
-        return packaged_file("facenet_pytorch", f"data/{name}", "pip install --no-deps facenet-pytorch==2.5.3")
+        if self._weights is None:
+            return shipped_file(f"mtcnn_{name}.safetensors")
+        converted = Path(self._weights, f"{name}.safetensors")
+        return converted if converted.is_file() else converted.with_suffix(".pt")
 
     def _detect(self, images: Sequence[Image], relax: float) -> list[Detections]:
         """Frames of one size."""
         height, width = images[0].shape[:2]
         proposal, refinement, output = self.thresholds
         cascade = self._load().cascade
-        found = cascade(np.stack(images), self.min_size, self.factor, (proposal, refinement, output * relax))
+        thresholds = proposal, refinement, output * relax
+        found = (cascade(image, self.min_size, self.factor, thresholds) for image in images)
         # A face must pass both, the last network's threshold and the score
         threshold = max(output, self.score_threshold)
         results = []
@@ -159,9 +171,3 @@ class MTCNN:
             faces = Detections(FACE, boxes, scores.clip(0, 1), keypoints=keypoints, origin=origin)
             results.append(in_frame(faces[rows], height, width))
         return results
-
-
-def _default_device() -> str:
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"

@@ -41,6 +41,7 @@ class RetinaFace:
     """
 
     kinds = (FACE,)
+    extra = "torch"  # of `dp2.extras`: what it needs
 
     def __init__(
         self,

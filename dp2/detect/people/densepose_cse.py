@@ -37,6 +37,7 @@ class DensePoseCSE:
     """
 
     kinds = (PERSON_SURFACE,)
+    extra = "torch"  # of `dp2.extras`: what it needs
 
     def __init__(
         self,

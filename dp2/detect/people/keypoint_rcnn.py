@@ -31,6 +31,7 @@ class KeypointMaskRCNN:
     """
 
     kinds = (PERSON,)
+    extra = "torch"  # of `dp2.extras`: what it needs
 
     def __init__(
         self,

@@ -35,6 +35,8 @@ class MaskRCNN:
         MissingWeights: the checkpoint is not on this machine.
     """
 
+    extra = "torch"  # of `dp2.extras`: what it needs
+
     def __init__(
         self,
         *,

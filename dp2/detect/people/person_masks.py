@@ -34,6 +34,7 @@ class PersonMasks:
     """
 
     kinds = (PERSON,)
+    extra = "torch"  # of `dp2.extras`: what it needs
 
     def __init__(
         self,

@@ -40,6 +40,8 @@ class PosedPeople:
         MissingWeights: the checkpoint is not on this machine.
     """
 
+    extra = "torch"  # of `dp2.extras`: what it needs
+
     def __init__(
         self,
         people: Detector,
