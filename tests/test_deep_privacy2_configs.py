@@ -81,12 +81,17 @@ def test_thresholds_of_market1501_are_the_published_ones() -> None:
 
 
 @pytest.fixture
-def redacting(nothing_here: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Anonymizer]:
+def redacting(
+    nothing_here: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    vouch: Callable[[pytest.MonkeyPatch, Path, Path], None],
+) -> Callable[[str], Anonymizer]:
     """Anonymizers whose detectors have checkpoints that nobody reads, since detections are given."""
     known = entries()
     for name in (MASK, CSE, "dsfd"):
         (nothing_here / known[name].file).touch()
-    monkeypatch.setenv("DP2_WEIGHTS", str(nothing_here))
+    vouch(monkeypatch, nothing_here, tmp_path / "home")
     return load_anonymizer
 
 

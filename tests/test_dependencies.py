@@ -17,9 +17,9 @@ ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 DISTRIBUTIONS = {  # where the name differs from the one that is imported
     "PIL": "pillow",
+    "ai_edge_litert": "ai-edge-litert",
     "cv2": "opencv-python-headless",
     "facenet_pytorch": "facenet-pytorch",
-    "google": "protobuf",
     "hydra": "hydra-core",
     "pillow_heif": "pillow-heif",
     "skimage": "scikit-image",
@@ -27,22 +27,26 @@ DISTRIBUTIONS = {  # where the name differs from the one that is imported
     "yaml": "pyyaml",
 }
 UNIMPORTED = {  # declared for another reason
+    "furo": "the theme of the documentation",
     "hatchling": "builds the wheel in a process of its own",
     "ipykernel": "the notebook's kernel, which nbclient starts",
     "jupyterlab": "a command",
     "mypy": "a command",
+    "myst-nb": "an extension of Sphinx, named in docs/conf.py",
     "onnxscript": "torch.onnx.export imports it",
     "pytest-xdist": "an option of pytest",
     "ruff": "a command",
     "scikit-image": "a photo in its wheel is read",
+    "sphinx": "a command",
+    "sphinx-click": "as myst-nb",
+    "sphinx-copybutton": "as myst-nb",
     "tensorboard": "torch.utils.tensorboard imports it",
     "torchmetrics": "a file in its wheel is read",
     "websockets": "uvicorn imports it",
 }
 UNDECLARED = {  # imported where it is here, by a test that is skipped or a script that says so elsewhere
-    "ai_edge_litert": "for tests/data/make_tflite_case.py, in an environment of its own",
     "face_detection": "DeepPrivacy2's detectors, beside which a benchmark is run",
-    "flatbuffers": "as ai_edge_litert",
+    "flatbuffers": "for tests/fixtures/make_tflite_case.py, in an environment of its own",
     "openvino_telemetry": "comes with openvino",
     "sklearn": "what a test compares with",
 }
@@ -78,7 +82,9 @@ def imported(path: Path) -> Iterator[str]:
 
 
 def neighbours(path: Path) -> set[str]:
-    """Modules and folders beside a file, which scripts and tests import by their bare names."""
+    """Modules and folders beside a file, which scripts and tests import by their bare names; dp2 never does."""
+    if path.is_relative_to(ROOT / "dp2"):
+        return set()
     return {other.stem for other in path.parent.iterdir()}
 
 

@@ -136,7 +136,13 @@ def test_ctrl_c_says_what_was_not_written_and_exits_130(run: Callable[..., Resul
         clip.write_bytes((media / "pan.mp4").read_bytes())
     command = [sys.executable, "-m", "dp2", "face_blur", *map(str, clips), "--report-json", "r.json"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
+    process = subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored in what a shell runs behind
+    )
     for _ in range(1200):
         if list(Path().glob(".clip0*")) or process.poll() is not None:
             break
@@ -178,7 +184,7 @@ def test_configs_prints_a_table_with_what_needs_a_download(run: Callable[..., Re
 def test_offline_what_works_instead_is_named(run: Callable[..., Result]) -> None:
     result = run("FB_cse", "photo.png", "--offline")
     assert result.exit_code == 1
-    assert "What works here: face_blur, face_image, face_mosaic, face_solid, face_tiny" in result.output
+    assert "What works here: face_blur, face_image, face_mosaic, face_solid, face_synthetic, face_tiny" in result.output
     assert result.output.rstrip().endswith("dp2 weights fetch mask_rcnn/X101 cse/R101_DL_soft fdh/styleganL")
 
 

@@ -298,9 +298,13 @@ def test_limit_names_and_video(
 
 
 def test_bodies_have_masks(
-    dataset: Callable[..., Result], shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    dataset: Callable[..., Result],
+    shared_data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    vouch: Callable[[pytest.MonkeyPatch, Path, Path], None],
 ) -> None:
-    monkeypatch.setenv("DP2_WEIGHTS", str(shared_data / "weights"))
+    vouch(monkeypatch, shared_data / "weights", tmp_path / "home")
     result = dataset("build", "--bodies", shared_data / "people", "-o", "bodies", "--val", 0, "--limit", 3)
     assert result.exit_code == 0, result.output
     crops = CropShards(tmp_path / "bodies")

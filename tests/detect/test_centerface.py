@@ -12,6 +12,7 @@ import pytest
 
 from dp2.detect.faces.centerface import CenterFace
 from dp2.errors import DetectionError, EngineError, MissingWeights, UsageError, WeightsError
+from dp2.inference.engine_openvino import has_int8
 from dp2.inference.network import Network
 from dp2.types import Detections, Image, Origin
 
@@ -99,6 +100,8 @@ def test_int8_keeps_the_boxes(photo: str, request: pytest.FixtureRequest) -> Non
 
 
 def loaded(engine: str) -> CenterFace:
+    if engine == "openvino-int8" and not has_int8():
+        pytest.skip("this CPU has no AVX512_VNNI: dp2 does not choose int8 here, whose sums overflow without it")
     detector = CenterFace(engine=engine)
     try:
         assert detector.engine.chosen.engine == engine

@@ -92,6 +92,8 @@ def test_fused_network_gives_the_same_and_leaves_the_image_alone(network: nn.Mod
 @pytest.mark.parametrize("fused", [False, True])
 def test_half_precision_still_detects(network: nn.Module, fused: bool) -> None:
     if fused:
+        if not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+            pytest.skip("this CPU has no instructions for packed bfloat16 convolutions")
         fuse_for_inference(network, dtype=torch.bfloat16)
     with torch.autocast("cpu", torch.bfloat16):
         (found,) = detect(network, make.images("mask_rcnn")[:1])

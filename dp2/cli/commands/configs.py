@@ -18,13 +18,15 @@ _HEAD = ("name", "weights", "what it does")
 @click.command(cls=GroupedCommand)
 def configs() -> None:
     """List the anonymizers that come with dp2, what each does, and whether its weights are on this machine."""
+    from dp2.weights.needs import anonymizers_lacking_extras
     from dp2.weights.store import Store
 
-    store = Store()
+    store, lacking = Store(), anonymizers_lacking_extras()
     rows = [_HEAD, *((name, _weights(name, store), _description(name)) for name in _names())]
     first, second = (max(len(row[column]) for row in rows) for column in (0, 1))
     for name, weights, description in rows:
-        click.echo(f"{name:{first}}  {weights:{second}}  {description}".rstrip())
+        needs = f" (needs pip install 'dp2[{lacking[name]}]')" if name in lacking else ""
+        click.echo(f"{name:{first}}  {weights:{second}}  {description}{needs}".rstrip())
 
 
 def _names() -> list[str]:
